@@ -1,0 +1,131 @@
+// swift-tools-version: 6.1
+
+import PackageDescription
+
+/// Applied to every Swift target. Warnings become errors in `make check`, never in `make run`.
+let strictSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let nioHTTPTypes: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let nioHTTPTypesHTTP1: Target.Dependency = .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
+let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
+let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "safelight",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "safelight", targets: ["Safelight"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", .upToNextMinor(from: "2.101.2")),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", .upToNextMinor(from: "1.35.2")),
+        .package(url: "https://github.com/apple/swift-http-types.git", .upToNextMinor(from: "1.8.0")),
+        .package(url: "https://github.com/apple/swift-log.git", .upToNextMinor(from: "1.16.2")),
+        .package(url: "https://github.com/apple/swift-crypto.git", .upToNextMinor(from: "4.5.2")),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", .upToNextMinor(from: "2.28.1")),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", .upToNextMinor(from: "2.13.0")),
+    ],
+    targets: [
+        // Bytes to frames and back. Knows nothing of images, upstreams or clients.
+        .target(name: "CScan"),
+        .target(name: "StreamCodecs", dependencies: ["CScan", nioCore], swiftSettings: strictSettings),
+        // The unified model: values only.
+        .target(name: "ImageGeneration", dependencies: [nioCore], swiftSettings: strictSettings),
+        // Upstream side and client side. They meet only in ImageGeneration; neither may import the other.
+        .target(
+            name: "Providers", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, httpTypes],
+            resources: [.embedInCode("Queue/Presets/stages.json")], swiftSettings: strictSettings),
+        .target(
+            name: "Dialects", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, httpTypes],
+            swiftSettings: strictSettings),
+        // Event log and image store, in memory and on disk.
+        .target(
+            name: "Storage", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, nioPosix, crypto],
+            swiftSettings: strictSettings),
+        // libcurl multi over epoll.
+        .systemLibrary(
+            name: "CLibCurl", path: "Sources/CLibCurl", pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CCurl", dependencies: ["CLibCurl"]),
+        .target(
+            name: "Transport", dependencies: ["CCurl", "ImageGeneration", nioCore, httpTypes, logging],
+            swiftSettings: strictSettings),
+        // The running system.
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "StreamCodecs", "ImageGeneration", "Providers", "Dialects", "Storage", "Transport", "Web",
+                nioCore, nioPosix, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, httpTypes, hummingbirdCore,
+                serviceLifecycle, unixSignals, logging, crypto,
+            ], swiftSettings: strictSettings),
+        // The upstream side of every provider, drawing real pictures.
+        .systemLibrary(
+            name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(
+            name: "Simulator",
+            dependencies: [
+                "CZlib", "StreamCodecs", nioCore, nioPosix, httpTypes, hummingbirdCore, serviceLifecycle, logging,
+            ], swiftSettings: strictSettings),
+        // The page at `/`, embedded.
+        .target(
+            name: "Web",
+            resources: [
+                .embedInCode("Resources/index.html"), .embedInCode("Resources/playground.js"),
+                .embedInCode("Resources/playground.css"),
+            ], swiftSettings: strictSettings),
+        .executableTarget(
+            name: "Safelight",
+            dependencies: [
+                "Gateway", "Simulator", "Transport", "StreamCodecs", "ImageGeneration", nioCore, nioPosix, httpTypes,
+                hummingbirdCore, argumentParser, logging, serviceLifecycle, unixSignals,
+            ], swiftSettings: strictSettings),
+        // What tests share; no product uses it.
+        .target(
+            name: "GatewayTesting", dependencies: ["StreamCodecs", nioCore], swiftSettings: strictSettings),
+        .testTarget(
+            name: "StreamCodecsTests", dependencies: ["StreamCodecs", "GatewayTesting", nioCore],
+            swiftSettings: strictSettings),
+        .testTarget(
+            name: "ImageGenerationTests", dependencies: ["ImageGeneration", "StreamCodecs", "GatewayTesting", nioCore],
+            swiftSettings: strictSettings),
+        .testTarget(
+            name: "StorageTests", dependencies: ["Storage", "StreamCodecs", "ImageGeneration", nioCore, nioPosix],
+            swiftSettings: strictSettings),
+        .testTarget(
+            name: "TransportTests", dependencies: ["Transport", "ImageGeneration", nioCore, nioPosix, httpTypes],
+            swiftSettings: strictSettings),
+        .testTarget(
+            name: "ProvidersTests",
+            dependencies: ["Providers", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore, httpTypes],
+            exclude: ["Fixtures"], swiftSettings: strictSettings),
+        .testTarget(
+            name: "DialectsTests",
+            dependencies: ["Dialects", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore, httpTypes],
+            exclude: ["Fixtures"], swiftSettings: strictSettings),
+        .testTarget(
+            name: "SimulatorTests",
+            dependencies: [
+                "Simulator", "StreamCodecs", "CZlib", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+            ], swiftSettings: strictSettings),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "Gateway", "Simulator", "Providers", "Dialects", "Storage", "Transport", "StreamCodecs",
+                "ImageGeneration", "GatewayTesting", nioCore, nioPosix, nioHTTP1, httpTypes, logging, serviceLifecycle,
+            ], swiftSettings: strictSettings),
+    ]
+)

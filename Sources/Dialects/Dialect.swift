@@ -1,0 +1,210 @@
+package import HTTPTypes
+package import ImageGeneration
+package import NIOCore
+
+/// A client API family: reads its requests, writes its responses. Stateless; per-response state lives in its encoders.
+package protocol Dialect: Sendable {
+    /// As in `routes.json`.
+    var name: String { get }
+    var traits: DialectTraits { get }
+    /// The calls of the dialect. A dialect of one path has one with an empty `subpath`; a many-path dialect lists them
+    /// below its `mount`.
+    var endpoints: [DialectEndpoint] { get }
+
+    /// Reads a create request.
+    /// - Throws: client errors of `docs/errors.md`, with `parameter` or `position` where one is at fault.
+    func decode(_ request: DialectRequest, endpoint: DialectEndpoint, operation: ImageRequest.Operation)
+        throws(GatewayError) -> DecodedRequest
+
+    /// A fresh encoder for a streamed response; fed every event of the job from the first.
+    func makeStreamEncoder(_ context: EncoderContext) -> any DialectEncoder
+
+    /// A fresh encoder for one whole answer; fed every event, asked for the answer after the terminal one.
+    func makeAnswerEncoder(_ context: EncoderContext) -> any DialectAnswerEncoder
+
+    /// A failure before the first byte, in the dialect's own form.
+    func render(_ error: GatewayError, requestID: String) -> DialectResponse
+
+    /// The state of a job where the dialect has a call for it (`DialectEndpoint.Action.snapshot`, `.cancel`, `.submit`).
+    func render(_ snapshot: JobSnapshot, endpoint: DialectEndpoint, context: EncoderContext) -> DialectResponse
+}
+
+/// How responses of the dialect behave, apart from their bytes.
+package struct DialectTraits: Sendable {
+    package var head: HeadCommitment
+    /// What is written when nothing was for a while, as bytes that the dialect's clients skip.
+    package var heartbeat: StaticString
+    /// Every event in a network write of its own, for clients that split each read at newlines.
+    package var isolatedWrites: Bool
+    package var streamMediaType: String
+    package var defaultDelivery: Delivery
+    package var allowedDelivery: Set<Delivery>
+    /// Streams may end without a terminal event at drain because clients resume by id.
+    package var resumable: Bool
+    /// Whether the stream is asked for by the body alone; else also by `Accept: text/event-stream`.
+    package var streamByBodyOnly: Bool
+    /// Before the job's end, for how long nobody may watch before the job is cancelled; nil: it continues.
+    package var defaultDisconnectGraceMilliseconds: Int?
+
+    package init(
+        head: HeadCommitment, heartbeat: StaticString, isolatedWrites: Bool = false,
+        streamMediaType: String = "text/event-stream; charset=utf-8", defaultDelivery: Delivery = .inline,
+        allowedDelivery: Set<Delivery> = [.inline], resumable: Bool = false, streamByBodyOnly: Bool = false,
+        defaultDisconnectGraceMilliseconds: Int? = nil
+    ) {
+        self.head = head
+        self.heartbeat = heartbeat
+        self.isolatedWrites = isolatedWrites
+        self.streamMediaType = streamMediaType
+        self.defaultDelivery = defaultDelivery
+        self.allowedDelivery = allowedDelivery
+        self.resumable = resumable
+        self.streamByBodyOnly = streamByBodyOnly
+        self.defaultDisconnectGraceMilliseconds = defaultDisconnectGraceMilliseconds
+    }
+
+    package enum HeadCommitment: Sendable {
+        /// Status, headers and first event within 50 ms of acceptance.
+        case now
+        /// At the upstream's own head or after the route's `commit`, so that a refusal keeps its status.
+        case commit
+    }
+}
+
+/// What events carry: the bytes, a URL, or both.
+package enum Delivery: String, Sendable, CaseIterable {
+    case inline, url, both
+    package var carriesPayload: Bool { self != .url }
+    package var carriesURL: Bool { self != .inline }
+}
+
+package struct DialectEndpoint: Sendable {
+    package let method: HTTPRequest.Method
+    /// Below the route's path, without leading slash; `{id}` stands for one path segment. Empty: the route itself.
+    package let subpath: String
+    package let action: Action
+
+    package init(method: HTTPRequest.Method, subpath: String, action: Action) {
+        self.method = method
+        self.subpath = subpath
+        self.action = action
+    }
+
+    package enum Action: Sendable {
+        /// Creates a job; the response mode follows the request and the route.
+        case create
+        /// Creates a job and always streams.
+        case createStreaming
+        /// Creates a job and answers its snapshot at once.
+        case submit
+        case snapshot
+        case list
+        case cancel
+    }
+}
+
+package struct DialectRequest: Sendable {
+    package let headers: HTTPFields
+    /// Decoded query items in order.
+    package let query: [(name: String, value: String)]
+    package let body: ByteBuffer
+
+    package init(headers: HTTPFields, query: [(name: String, value: String)] = [], body: ByteBuffer) {
+        self.headers = headers
+        self.query = query
+        self.body = body
+    }
+}
+
+package struct DecodedRequest: Sendable {
+    package var image: ImageRequest
+    /// How the client asked to be answered; nil: as the route says.
+    package var mode: ResponseMode?
+
+    package init(image: ImageRequest, mode: ResponseMode? = nil) {
+        self.image = image
+        self.mode = mode
+    }
+}
+
+package enum ResponseMode: String, Sendable { case stream, wait, queue }
+
+/// What an encoder may know besides the events.
+package struct EncoderContext: Sendable {
+    package let job: JobID
+    /// As decoded, after the route's defaults.
+    package let request: ImageRequest
+    package let delivery: Delivery
+    /// Absolute base for links, without trailing slash, from `public_url`.
+    package let publicURL: String
+    package let createdAt: Timestamp
+
+    package init(job: JobID, request: ImageRequest, delivery: Delivery, publicURL: String, createdAt: Timestamp) {
+        self.job = job
+        self.request = request
+        self.delivery = delivery
+        self.publicURL = publicURL
+        self.createdAt = createdAt
+    }
+}
+
+/// Turns a job's events into the bytes of one response. A value per response; sees every event in order.
+package protocol DialectEncoder: Sendable {
+    /// Appends the event's frames, or nothing where the dialect has no word for it.
+    mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput)
+
+    /// The start of a resumed stream whose history is gone, in dialects that resume; others write nothing.
+    mutating func encode(_ gap: LogGap, into out: inout FrameOutput)
+
+    /// The stream ends before the job does (drain, memory): a last frame in dialects that cannot resume.
+    mutating func encodeInterruption(_ error: GatewayError, into out: inout FrameOutput)
+}
+
+/// Folds a job's events into one answer.
+package protocol DialectAnswerEncoder: Sendable {
+    mutating func add(_ event: SequencedEvent)
+    /// Called once, after the terminal event. `status` matters only while the head is not written.
+    mutating func finish(into out: inout FrameOutput) -> DialectAnswerHead
+}
+
+package struct DialectAnswerHead: Sendable {
+    package var status: Int
+    package var headers: HTTPFields
+    /// Where the answer reports a failure.
+    package var error: GatewayError?
+
+    package init(status: Int, headers: HTTPFields, error: GatewayError? = nil) {
+        self.status = status
+        self.headers = headers
+        self.error = error
+    }
+}
+
+package struct DialectResponse: Sendable {
+    package var status: Int
+    package var headers: HTTPFields
+    package var body: ByteBuffer
+
+    package init(status: Int, headers: HTTPFields, body: ByteBuffer) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+}
+
+/// Why a resumed stream cannot continue where it stopped.
+package struct LogGap: Sendable {
+    package enum Reason: String, Sendable {
+        case unknownID = "unknown_id"
+        case aged, restarted, spilled
+    }
+    package var reason: Reason
+    package var oldest: EventSequence
+    package var snapshot: JobSnapshot
+
+    package init(reason: Reason, oldest: EventSequence, snapshot: JobSnapshot) {
+        self.reason = reason
+        self.oldest = oldest
+        self.snapshot = snapshot
+    }
+}

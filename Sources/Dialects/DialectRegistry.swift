@@ -1,0 +1,13 @@
+/// The single list of client API families.
+package enum DialectRegistry {
+    package static let dialects: [any Dialect] = [
+        UnifiedDialect(),
+        NDJSONDialect(),
+        OpenAIImagesDialect(),
+        StagesDialect(),
+    ]
+
+    package static func dialect(named name: String) -> (any Dialect)? {
+        self.dialects.first { $0.name == name }
+    }
+}

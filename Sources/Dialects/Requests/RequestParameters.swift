@@ -1,0 +1,136 @@
+import HTTPTypes
+import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// The named values of a create request, whether they came as members of a JSON object or as parts of a form.
+/// A member that is `null` counts as absent.
+struct RequestParameters {
+    private var values: [RequestParameter] = []
+    /// Parts of a form that stand for pictures, in order.
+    private(set) var files: [MultipartPart] = []
+
+    /// Names that stay in an error message; the rest of a longer one is cut.
+    private static let shownNameLength = 64
+
+    /// - Throws: `unsupported_media_type`, `invalid_json`, or `invalid_parameter` for a body that is no object or form.
+    init(_ request: DialectRequest, formFiles: [String]) throws(GatewayError) {
+        let contentType = request.headers[.contentType] ?? "application/json"
+        let mediaType = contentType.prefix { $0 != ";" }.lowercased().filter { $0 != " " }
+        switch mediaType {
+        case "application/json", "text/json": try self.readJSON(request.body)
+        case "multipart/form-data" where !formFiles.isEmpty:
+            try self.readForm(request.body, contentType: contentType, files: formFiles)
+        default:
+            let expected = formFiles.isEmpty ? "application/json" : "application/json or multipart/form-data"
+            throw GatewayError(.unsupportedMediaType, "The body must be \(expected).")
+        }
+    }
+
+    subscript(_ name: String) -> RequestParameter? { self.values.first { $0.name == name } }
+
+    /// Refuses names that the dialect does not know, with the nearest that it does.
+    func refuseUnknown(known: [String]) throws(GatewayError) {
+        for parameter in self.values where !known.contains(parameter.name) {
+            let shown = String(parameter.name.unicodeScalars.prefix(Self.shownNameLength).map(Character.init))
+            let hint = NearestName.of(parameter.name, among: known).map { "; did you mean \($0)?" } ?? ""
+            let position: (line: Int, column: Int)? =
+                if case .json(let node) = parameter.value { node.position } else { nil }
+            throw GatewayError(
+                .invalidParameter, "\(shown): unknown parameter\(hint.isEmpty ? "." : hint)", parameter: shown,
+                position: position)
+        }
+    }
+
+    private mutating func readJSON(_ body: ByteBuffer) throws(GatewayError) {
+        let document: JSONDocument
+        do {
+            document = try JSONDocument(body)
+        } catch {
+            throw GatewayError(
+                .invalidJSON, "The body is not valid JSON: \(error.message).", position: (error.line, error.column))
+        }
+        guard document.root.kind == .object else {
+            throw GatewayError(.invalidParameter, "The body must be a JSON object.", position: document.root.position)
+        }
+        self.values = document.root.members.compactMap { member in
+            member.value.isNull ? nil : RequestParameter(name: member.key, value: .json(member.value))
+        }
+    }
+
+    private mutating func readForm(_ body: ByteBuffer, contentType: String, files: [String]) throws(GatewayError) {
+        guard let boundary = MultipartForm.boundary(contentType: contentType) else {
+            throw GatewayError(.invalidParameter, "The Content-Type names no valid multipart boundary.")
+        }
+        let parts: [MultipartPart]
+        do {
+            parts = try MultipartForm.parts(body, boundary: boundary)
+        } catch {
+            throw GatewayError(.invalidParameter, "The body is not a valid multipart form.", cause: "\(error)")
+        }
+        for part in parts {
+            if files.contains(Self.nameWithoutIndex(part.name)) {
+                self.files.append(part)
+            } else {
+                try self.appendText(part)
+            }
+        }
+    }
+
+    private mutating func appendText(_ part: MultipartPart) throws(GatewayError) {
+        let shown = String(part.name.unicodeScalars.prefix(Self.shownNameLength).map(Character.init))
+        guard let text = String(validating: part.body.readableBytesView, as: UTF8.self) else {
+            throw GatewayError(.invalidParameter, "\(shown): must be UTF-8 text.", parameter: shown)
+        }
+        guard self[part.name] == nil else {
+            throw GatewayError(.invalidParameter, "\(shown): given more than once.", parameter: shown)
+        }
+        self.values.append(RequestParameter(name: part.name, value: .text(text)))
+    }
+
+    /// `image[]` and `image[3]` are `image`.
+    static func nameWithoutIndex(_ name: String) -> String {
+        guard name.hasSuffix("]"), let bracket = name.firstIndex(of: "[") else { return name }
+        let index = name[name.index(after: bracket)...].dropLast()
+        return index.utf8.allSatisfy { (0x30...0x39).contains($0) } ? String(name[..<bracket]) : name
+    }
+}
+
+// Optional values under their types, so that decoders read as lists of fields.
+extension RequestParameters {
+    func string(_ name: String, maximumCount: Int = 256) throws(GatewayError) -> String? {
+        guard let parameter = self[name] else { return nil }
+        return try parameter.string(maximumCount: maximumCount)
+    }
+
+    func word(_ name: String) throws(GatewayError) -> String? {
+        guard let parameter = self[name] else { return nil }
+        return try parameter.word()
+    }
+
+    func integer(_ name: String, _ range: ClosedRange<Int64>) throws(GatewayError) -> Int64? {
+        guard let parameter = self[name] else { return nil }
+        return try parameter.integer(range)
+    }
+
+    func boolean(_ name: String) throws(GatewayError) -> Bool? {
+        guard let parameter = self[name] else { return nil }
+        return try parameter.boolean()
+    }
+
+    func choice(_ name: String, _ words: [String]) throws(GatewayError) -> String? {
+        guard let parameter = self[name] else { return nil }
+        return try parameter.choice(words)
+    }
+
+    /// The prompt every create request needs.
+    func prompt() throws(GatewayError) -> String {
+        guard let prompt = try self.string("prompt", maximumCount: 32_000) else {
+            throw GatewayError(.invalidParameter, "prompt: is required.", parameter: "prompt")
+        }
+        guard prompt.unicodeScalars.contains(where: { !$0.properties.isWhitespace }) else {
+            throw GatewayError(.invalidParameter, "prompt: must not be empty.", parameter: "prompt")
+        }
+        return prompt
+    }
+}

@@ -1,0 +1,44 @@
+import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// Unified events as server-sent events: `event:`, `id:`, one line of `data:`, and `retry:` in the first frame.
+struct UnifiedEncoder: DialectEncoder {
+    private let writer: UnifiedEventWriter
+    private var wroteRetry = false
+
+    init(_ context: EncoderContext) {
+        self.writer = UnifiedEventWriter(job: context.job, delivery: context.delivery)
+    }
+
+    mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput) {
+        out.write("event: ")
+        out.write(UnifiedEventWriter.type(of: event.event))
+        out.write("\nid: ")
+        out.json.buffer.writeString(self.writer.job.text)
+        out.write(".")
+        out.json.buffer.writeDecimal(event.sequence.rawValue)
+        self.writeRetryOnce(into: &out)
+        out.write("\ndata: ")
+        self.writer.write(event, into: &out)
+        out.write("\n\n")
+    }
+
+    /// Without `id:`: a client that reconnects now still asks from where its history broke off.
+    mutating func encode(_ gap: LogGap, into out: inout FrameOutput) {
+        out.write("event: gap")
+        self.writeRetryOnce(into: &out)
+        out.write("\ndata: ")
+        self.writer.write(gap, into: &out.json)
+        out.write("\n\n")
+    }
+
+    /// Nothing: the client resumes at its last id.
+    mutating func encodeInterruption(_ error: GatewayError, into out: inout FrameOutput) {}
+
+    private mutating func writeRetryOnce(into out: inout FrameOutput) {
+        guard !self.wroteRetry else { return }
+        self.wroteRetry = true
+        out.write("\nretry: 2000")
+    }
+}

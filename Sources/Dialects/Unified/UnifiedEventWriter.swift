@@ -1,0 +1,83 @@
+import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// Writes one event of the unified schema as one JSON object (`docs/events.schema.json`), payload last.
+struct UnifiedEventWriter: Sendable {
+    let job: JobID
+    let delivery: Delivery
+
+    static func type(of event: JobEvent) -> StaticString {
+        switch event {
+        case .stage: "stage"
+        case .partialImage: "partial_image"
+        case .textDelta: "text_delta"
+        case .image: "image"
+        case .completed: "completed"
+        case .error: "error"
+        case .cancelled: "cancelled"
+        }
+    }
+
+    func write(_ entry: SequencedEvent, into out: inout FrameOutput) {
+        out.json.beginObject()
+        out.json.field("type", staticText: Self.type(of: entry.event))
+        out.json.field("job_id", self.job.text)
+        out.json.key("seq")
+        out.json.value(entry.sequence.rawValue)
+        out.json.field("at", time: entry.at)
+        out.json.field("stage", entry.stage.name)
+        out.json.field("progress", entry.progress)
+        switch entry.event {
+        case .stage(let change): self.write(change, into: &out.json)
+        case .partialImage(let preview): self.write(preview, into: &out)
+        case .textDelta(let text): out.json.field("delta", text)
+        case .image(let image): self.write(image, into: &out)
+        case .completed(let completion):
+            UnifiedJSON.writeCompletion(completion, delivery: self.delivery, into: &out.json)
+        case .error(let error): UnifiedJSON.writeError(error, into: &out.json)
+        case .cancelled(let cancellation): UnifiedJSON.writeCancellation(cancellation, into: &out.json)
+        }
+        out.json.endObject()
+    }
+
+    func write(_ gap: LogGap, into json: inout JSONWriter) {
+        json.beginObject()
+        json.field("type", staticText: "gap")
+        json.field("job_id", self.job.text)
+        json.key("oldest_seq")
+        json.value(gap.oldest.rawValue)
+        json.field("reason", gap.reason.rawValue)
+        json.key("snapshot")
+        UnifiedSnapshot.write(gap.snapshot, delivery: self.delivery, into: &json)
+        json.endObject()
+    }
+
+    private func write(_ change: StageChange, into json: inout JSONWriter) {
+        json.field("message", change.message)
+        json.field("queue_position", change.queuePosition)
+        json.field("estimated_ms", change.estimatedMilliseconds)
+        json.field("elapsed_ms", change.elapsedMilliseconds)
+        json.field("upstream", change.upstream)
+        json.field("attempt", change.attempt)
+        json.field("reason", change.reason)
+        json.field("retry_at", time: change.retryAt)
+        guard !change.dropped.isEmpty else { return }
+        json.key("dropped")
+        json.beginArray()
+        for name in change.dropped { json.value(name) }
+        json.endArray()
+    }
+
+    private func write(_ preview: PartialImage, into out: inout FrameOutput) {
+        out.json.field("image_index", preview.imageIndex)
+        out.json.field("partial_image_index", preview.partialImageIndex)
+        UnifiedJSON.writeAttributes(preview.attributes, into: &out.json)
+        out.json.field("created_at", preview.attributes.createdAt)
+        out.field("b64_json", payload: preview.payload)
+    }
+
+    private func write(_ image: FinishedImage, into out: inout FrameOutput) {
+        UnifiedJSON.writeImage(image, delivery: self.delivery, into: &out)
+    }
+}

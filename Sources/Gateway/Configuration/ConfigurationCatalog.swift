@@ -1,0 +1,87 @@
+package import Dialects
+package import Providers
+
+/// What this release can do, as far as `routes.json` can ask for it, and what it knows only by name.
+package struct ConfigurationCatalog: Sendable {
+    package var dialects: [DialectEntry]
+    package var providers: [ProviderEntry]
+    /// Presets of the `queue` provider.
+    package var presets: [String]
+    /// Providers whose upstream side the simulator speaks.
+    package var simulated: Set<String>
+    /// Names that are right but not available yet.
+    package var laterDialects: [String]
+    package var laterProviders: [String]
+    package var laterPresets: [String]
+
+    package struct DialectEntry: Sendable {
+        package let name: String
+        package let traits: DialectTraits
+        package let endpoints: [DialectEndpoint]
+
+        package init(name: String, traits: DialectTraits, endpoints: [DialectEndpoint]) {
+            self.name = name
+            self.traits = traits
+            self.endpoints = endpoints
+        }
+
+        /// Whether its calls lie below a mount; else they are one path.
+        var isMounted: Bool { self.endpoints.contains { !$0.subpath.isEmpty } }
+    }
+
+    package struct ProviderEntry: Sendable {
+        package let name: String
+        /// What an upstream so configured can do, or why it cannot be.
+        package let inspect:
+            @Sendable (ProviderConfiguration) -> Result<ProviderCapabilities, ProviderConfigurationProblem>
+
+        package init(
+            name: String,
+            inspect:
+                @escaping @Sendable (ProviderConfiguration) -> Result<
+                    ProviderCapabilities, ProviderConfigurationProblem
+                >
+        ) {
+            self.name = name
+            self.inspect = inspect
+        }
+    }
+
+    package init(
+        dialects: [DialectEntry], providers: [ProviderEntry], presets: [String], simulated: Set<String>,
+        laterDialects: [String], laterProviders: [String], laterPresets: [String]
+    ) {
+        self.dialects = dialects
+        self.providers = providers
+        self.presets = presets
+        self.simulated = simulated
+        self.laterDialects = laterDialects
+        self.laterProviders = laterProviders
+        self.laterPresets = laterPresets
+    }
+
+    /// Everything the registries hold.
+    package static let current = ConfigurationCatalog(
+        dialects: DialectRegistry.dialects.map {
+            DialectEntry(name: $0.name, traits: $0.traits, endpoints: $0.endpoints)
+        },
+        providers: ProviderRegistry.providers.map { name, make in
+            ProviderEntry(name: name) { configuration in
+                do throws(ProviderConfigurationProblem) {
+                    return .success(try make(configuration).capabilities)
+                } catch {
+                    return .failure(error)
+                }
+            }
+        },
+        presets: ["stages"],
+        simulated: ["openai-images", "queue"],
+        laterDialects: [
+            "openai-responses", "progressive", "chat", "gallery", "fal-queue", "replicate", "vercel-ui",
+        ],
+        laterProviders: ["openai-responses", "sync", "gemini", "automatic1111", "comfyui"],
+        laterPresets: ["fal", "replicate", "bfl"])
+
+    func dialect(named name: String) -> DialectEntry? { self.dialects.first { $0.name == name } }
+    func provider(named name: String) -> ProviderEntry? { self.providers.first { $0.name == name } }
+}

@@ -1,0 +1,65 @@
+import Dialects
+import HTTPTypes
+import ImageGeneration
+
+extension RouteTable {
+    /// The table for a terminal: one line for each call a client can make, columns aligned.
+    package func rendered() -> String {
+        let head = ["METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "UPSTREAMS"]
+        return Self.aligned([head] + self.routes.flatMap(\.rows))
+    }
+
+    private static func aligned(_ rows: [[String]]) -> String {
+        var widths: [Int] = []
+        for row in rows {
+            for (column, cell) in row.enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], cell.unicodeScalars.count)
+            }
+        }
+        return rows.map { row in
+            let cells = row.enumerated().map { column, cell in
+                column == row.count - 1
+                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.unicodeScalars.count)
+            }
+            return cells.joined(separator: "  ") + "\n"
+        }.joined()
+    }
+}
+
+extension RouteTable.Route {
+    fileprivate var rows: [[String]] {
+        self.endpoints.map { endpoint in
+            let path = self.location.text + (endpoint.subpath.isEmpty ? "" : "/" + endpoint.subpath)
+            let models = self.match.models.map { " (\($0.map(\.text).joined(separator: ", ")))" } ?? ""
+            let start = [endpoint.method.rawValue, ConfigurationText.visible(path + models), self.dialect]
+            guard let mode = self.mode(of: endpoint.action) else {
+                return start + [Self.word(for: endpoint.action), "-", "-"]
+            }
+            return start + [self.operation.rawValue, mode, self.upstreams.map(Self.text).joined(separator: ", ")]
+        }
+    }
+
+    /// How a call that creates a job is answered; nil for other calls.
+    private func mode(of action: DialectEndpoint.Action) -> String? {
+        switch action {
+        case .create: self.mode.rawValue
+        case .createStreaming: "stream"
+        case .submit: "queue"
+        case .snapshot, .list, .cancel: nil
+        }
+    }
+
+    private static func word(for action: DialectEndpoint.Action) -> String {
+        switch action {
+        case .create, .createStreaming, .submit: "create"
+        case .snapshot: "snapshot"
+        case .list: "list"
+        case .cancel: "cancel"
+        }
+    }
+
+    private static func text(_ target: RouteTable.Target) -> String {
+        target.upstream.name + (target.upstream.unavailableReason.map { " (unavailable: \($0))" } ?? "")
+    }
+}

@@ -1,0 +1,198 @@
+package import Dialects
+package import ImageGeneration
+
+/// What `routes.json` means: checked, resolved, immutable. A reload makes a new table and swaps it whole; a job keeps
+/// the route it began with.
+package struct RouteTable: Sendable {
+    package let server: Server
+    package let admin: Admin
+    package let storage: Storage
+    /// In the order of the file, also those no route uses.
+    package let upstreams: [Upstream]
+    /// In the order of the file.
+    package let routes: [Route]
+    private let paths: RoutePaths
+
+    init(server: Server, admin: Admin, storage: Storage, upstreams: [Upstream], routes: [Route]) {
+        self.server = server
+        self.admin = admin
+        self.storage = storage
+        self.upstreams = upstreams
+        self.routes = routes
+        self.paths = RoutePaths(routes)
+    }
+
+    /// The routes of a request path (as it stands before `?`, not decoded), first match first. Nil: 404.
+    ///
+    /// An exact path goes before a mount, a longer mount before a shorter one. All candidates share dialect, operation,
+    /// mode and auth.
+    package func candidates(path: some StringProtocol) -> RouteCandidates? { self.paths.candidates(String(path)) }
+
+    package struct Server: Sendable {
+        package let listen: ListenAddress
+        /// Nil when the file has none; see ``publicURL(listening:)``.
+        package let publicURL: String?
+        /// Bytes.
+        package let maximumBodyBytes: Int
+        /// Bytes of a request target.
+        package let maximumURIBytes: Int
+        package let maximumConnections: Int
+        package let maximumConnectionsPerIP: Int
+        package let writeStall: Duration
+        package let drain: Duration
+        package let playground: Bool
+
+        /// Base of absolute URLs without trailing slash, given the address the server came to listen on.
+        package func publicURL(listening address: ListenAddress) -> String {
+            let reachable = ListenAddress(host: "127.0.0.1", port: address.port)
+            return self.publicURL ?? "http://\(address.isWildcard ? reachable : address)"
+        }
+    }
+
+    package struct Admin: Sendable {
+        package let listen: ListenAddress
+    }
+
+    package struct Storage: Sendable {
+        /// Nil: finished images are not kept.
+        package let images: Images?
+        /// Bound on payload bytes in memory.
+        package let memoryBytes: Int
+
+        package struct Images: Sendable {
+            /// Folder, made when absent.
+            package let disk: String
+            /// Below `disk`, without slashes at its ends.
+            package let prefix: String
+            package let urlLifetime: Duration
+            package let secret: SigningSecret
+        }
+    }
+
+    /// The keys of signed URLs.
+    package enum SigningSecret: Sendable, Equatable {
+        /// The first signs, all verify. At least one.
+        case given([Secret])
+        /// To be read from this file; made once, readable by its owner alone, where it is not there.
+        case generated(file: String)
+    }
+
+    /// A configured target.
+    package struct Upstream: Sendable {
+        package let name: String
+        package let provider: String
+        package let preset: String?
+        package let base: UpstreamBase
+        package let apiKey: Secret?
+        /// Why it cannot be called now, safe to show to an operator: its key is not set. Nil: it can.
+        package let unavailableReason: String?
+        /// Sent instead of the client's model name.
+        package let model: String?
+        package let http: UpstreamHTTPVersion
+        /// Nil: the environment's.
+        package let proxy: String?
+        package let maximumEventBytes: Int
+        /// Hosts that result URLs may point at; the simulator's own address comes on top.
+        package let resultHosts: [HostPattern]
+        /// Result URLs may be plain http and lead into private networks. True for the simulator.
+        package let privateNetwork: Bool
+
+        package var isAvailable: Bool { self.unavailableReason == nil }
+    }
+
+    /// One route. Defaults are filled in; nothing is left to be asked of the file.
+    package struct Route: Sendable {
+        package let name: String
+        package let location: Location
+        package let dialect: String
+        package let traits: DialectTraits
+        package let endpoints: [DialectEndpoint]
+        package let operation: ImageRequest.Operation
+        package let mode: RouteMode
+        package let match: Match
+        /// In fallback order; at least one.
+        package let upstreams: [Target]
+        package let defaults: RequestFields?
+        package let force: RequestFields?
+        package let allow: Allowance
+        package let unsupported: UnsupportedPolicy
+        package let auth: RouteAuth
+        package let delivery: Delivery
+        package let commit: Duration
+        package let onDisconnect: DisconnectPolicy
+        package let inputURLs: InputURLs
+        package let heartbeat: Heartbeat
+    }
+
+    package enum Location: Hashable, Sendable {
+        /// Exactly this path.
+        case path(String)
+        /// The endpoints below this path.
+        case mount(String)
+
+        package var text: String {
+            switch self {
+            case .path(let text), .mount(let text): text
+            }
+        }
+    }
+
+    package struct Match: Sendable {
+        /// Nil: every request, also one without a model.
+        package let models: [ModelPattern]?
+
+        package func accepts(model: String?) -> Bool {
+            guard let models = self.models else { return true }
+            return model.map { name in models.contains { $0.matches(name) } } ?? false
+        }
+    }
+
+    /// An upstream as a route uses it.
+    package struct Target: Sendable {
+        package let upstream: Upstream
+        /// Sent instead of the client's model name; the route entry's, else the upstream's.
+        package let model: String?
+        package let timeouts: Timeouts
+    }
+
+    package struct Timeouts: Hashable, Sendable {
+        /// Name, TCP and TLS.
+        package let connect: Duration
+        /// From the request's last byte to the response's head.
+        package let firstByte: Duration
+        /// Silence inside a response.
+        package let idle: Duration
+        /// From the upstream's acceptance to the end.
+        package let total: Duration
+        /// Waiting rooms, ours and theirs.
+        package let queue: Duration
+    }
+
+    package struct Allowance: Sendable {
+        /// Nil: as many as the upstream makes.
+        package let maximumCount: Int?
+        /// Nil: every size.
+        package let sizes: [String]?
+        /// Nil: every model.
+        package let models: [ModelPattern]?
+    }
+
+    package struct Heartbeat: Sendable {
+        package let every: Duration
+        /// Nil: as the dialect does it.
+        package let style: HeartbeatStyle?
+    }
+}
+
+/// The routes that share a request's path.
+package struct RouteCandidates: Sendable {
+    /// First match first; at least one.
+    package let routes: [RouteTable.Route]
+    /// Below the mount, without leading slash; empty for an exact path.
+    package let subpath: String
+
+    /// The first route that takes a request for `model` (nil: it names none).
+    package func match(model: String?) -> RouteTable.Route? {
+        self.routes.first { $0.match.accepts(model: model) }
+    }
+}

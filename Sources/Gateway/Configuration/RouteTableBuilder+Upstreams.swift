@@ -1,0 +1,151 @@
+import Providers
+
+extension RouteTableBuilder {
+    /// An entry of `upstreams`. `upstream` is nil where the entry cannot be used; its name is known all the same.
+    struct ResolvedUpstream {
+        let name: String
+        var upstream: RouteTable.Upstream?
+        var capabilities: ProviderCapabilities?
+        /// As the entry gives them, by which routes fill their own.
+        let timeouts: RoutesFile.Timeouts?
+    }
+
+    mutating func upstreams() -> [ResolvedUpstream] {
+        guard let entries = self.file.upstreams else { return [] }
+        if entries.value.isEmpty { self.report("expected at least one upstream, found none", at: entries.place) }
+        return entries.value.map { entry in
+            var resolved = ResolvedUpstream(name: entry.name, timeouts: entry.value?.timeouts?.value)
+            self.checkBase(entry)
+            guard let given = entry.value, let provider = self.provider(of: given), let base = given.baseURL else {
+                return resolved
+            }
+            let upstream = self.upstream(entry.name, given, provider: provider.name, base: base)
+            resolved.upstream = upstream
+            resolved.capabilities = self.inspect(upstream, entry: entry, provider: provider)
+            return resolved
+        }
+    }
+
+    private mutating func checkBase(_ entry: NamedEntry<RoutesFile.Upstream>) {
+        guard let given = entry.value, !given.present.contains(.baseURL) else { return }
+        // Presets to come know their service's address.
+        if let preset = given.preset?.value, self.catalog.laterPresets.contains(preset) { return }
+        let expected = ValueForm<UpstreamBase>.upstreamBase.expected
+        let place = ConfigurationPlace(
+            path: entry.place.path + ".base_url", line: entry.place.line, column: entry.place.column)
+        self.report("missing key \"base_url\"; expected \(expected)", at: place)
+    }
+
+    private mutating func provider(of given: RoutesFile.Upstream) -> ConfigurationCatalog.ProviderEntry? {
+        guard let name = given.provider else { return nil }
+        guard let provider = self.catalog.provider(named: name.value) else {
+            self.reportUnknown(
+                "provider", name, known: self.catalog.providers.map(\.name), later: self.catalog.laterProviders)
+            return nil
+        }
+        let isQueue = provider.name == "queue"
+        if let preset = given.preset, !isQueue {
+            self.report("only provider \"queue\" has presets", at: preset.place)
+        } else if let preset = given.preset, !self.catalog.presets.contains(preset.value) {
+            self.reportUnknown("preset", preset, known: self.catalog.presets, later: self.catalog.laterPresets)
+            return nil
+        } else if isQueue, !given.present.contains(.preset) {
+            let expected = ConfigurationText.alternatives(self.catalog.presets.map { "\"\($0)\"" })
+            self.report("missing key \"preset\"; expected \(expected) for provider \"queue\"", at: name.place)
+            return nil
+        }
+        return provider
+    }
+
+    /// A name that no registry holds: too early, or wrong.
+    mutating func reportUnknown(_ kind: String, _ name: Located<String>, known: [String], later: [String]) {
+        let quoted = ConfigurationText.quoted(name.value)
+        if later.contains(name.value) {
+            self.report("\(kind) \(quoted) is not available yet", at: name.place)
+            return
+        }
+        let expected = ConfigurationText.alternatives(known.map { ConfigurationText.quoted($0) })
+        let hint = ConfigurationText.suggestion(for: name.value, among: known + later)
+        self.report("unknown \(kind) \(quoted); expected \(expected)\(hint)", at: name.place)
+    }
+
+    private mutating func upstream(
+        _ name: String, _ given: RoutesFile.Upstream, provider: String, base: Located<UpstreamBase>
+    ) -> RouteTable.Upstream {
+        let isSimulated = base.value == .simulator
+        if isSimulated, !self.catalog.simulated.contains(provider) {
+            self.report("the simulator does not speak provider \"\(provider)\"", at: base.place)
+        }
+        var host: HostPattern?
+        if case .url(let text) = base.value, let url = NetworkNames.webURL(text) {
+            host = HostPattern(url.host)
+            if !url.isSecure, given.apiKey != nil, !self.isLocal(url.host) {
+                let shown = ConfigurationText.quoted(name)
+                self.report("the key of \(shown) is sent unencrypted; expected https", at: base.place, .warning)
+            }
+        }
+        let (key, reason) = self.apiKey(of: given, upstream: name)
+        return RouteTable.Upstream(
+            name: name, provider: provider, preset: given.preset?.value, base: base.value, apiKey: key,
+            unavailableReason: reason, model: given.model?.value, http: given.http?.value ?? .http1,
+            proxy: given.proxy?.value, maximumEventBytes: given.event?.value ?? 64 << 20,
+            resultHosts: given.resultHosts?.value.map(\.value) ?? [host].compactMap(\.self),
+            privateNetwork: given.privateNetwork?.value ?? isSimulated)
+    }
+
+    private func isLocal(_ host: String) -> Bool {
+        ListenAddress("\(host):0")?.isLoopback ?? false
+    }
+
+    /// The first key that is set, else why there is none.
+    private mutating func apiKey(of given: RoutesFile.Upstream, upstream: String) -> (Secret?, reason: String?) {
+        guard let references = given.apiKey, !references.value.isEmpty else { return (nil, nil) }
+        var reasons: [String] = []
+        for reference in references.value {
+            do {
+                let key = try self.surroundings.secret(reference)
+                // It goes into a header.
+                if key.reveal().utf8.allSatisfy({ (0x21...0x7E).contains($0) }) { return (key, nil) }
+                reasons.append("its key holds characters that no header can carry")
+            } catch {
+                reasons.append(error.reason)
+            }
+        }
+        let reason = reasons.joined(separator: "; ")
+        let shown = ConfigurationText.quoted(upstream)
+        self.report("upstream \(shown) is unavailable: \(reason)", at: references.place, .warning)
+        return (nil, reason)
+    }
+
+    /// Lets the provider judge what only it knows.
+    private mutating func inspect(
+        _ upstream: RouteTable.Upstream, entry: NamedEntry<RoutesFile.Upstream>,
+        provider: ConfigurationCatalog.ProviderEntry
+    ) -> ProviderCapabilities? {
+        let baseURL =
+            switch upstream.base {
+            case .url(let text): text
+            case .simulator: "http://127.0.0.1:9100"
+            }
+        // A key that is only unset now is no fault of the file.
+        let key = upstream.apiKey?.reveal() ?? (upstream.isAvailable ? nil : "unset")
+        let configuration = ProviderConfiguration(
+            name: upstream.name, baseURL: baseURL, apiKey: key, model: upstream.model,
+            maximumEventBytes: upstream.maximumEventBytes, preset: upstream.preset)
+        switch provider.inspect(configuration) {
+        case .success(let capabilities): return capabilities
+        case .failure(let problem):
+            self.report(problem.message, at: self.place(of: problem.key, in: entry))
+            return nil
+        }
+    }
+
+    private func place(of key: String, in entry: NamedEntry<RoutesFile.Upstream>) -> ConfigurationPlace {
+        let known: [String: ConfigurationPlace?] = [
+            "provider": entry.value?.provider?.place, "preset": entry.value?.preset?.place,
+            "base_url": entry.value?.baseURL?.place, "api_key": entry.value?.apiKey?.place,
+            "model": entry.value?.model?.place,
+        ]
+        return known[key].flatMap(\.self) ?? entry.place
+    }
+}

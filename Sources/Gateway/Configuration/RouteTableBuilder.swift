@@ -1,0 +1,101 @@
+import Dialects
+import ImageGeneration
+import Providers
+
+/// Turns the mirror of the file into a table and finds what is wrong with the whole. Keeps going after a problem, and
+/// never speaks twice of a value that the reader has refused.
+struct RouteTableBuilder {
+    let file: RoutesFile
+    let surroundings: ConfigurationSurroundings
+    let catalog: ConfigurationCatalog
+    private(set) var problems: [ConfigurationProblem] = []
+
+    init(file: RoutesFile, surroundings: ConfigurationSurroundings, catalog: ConfigurationCatalog) {
+        self.file = file
+        self.surroundings = surroundings
+        self.catalog = catalog
+    }
+
+    /// The table as far as it could be made; of use only when neither ``problems`` nor the reader's hold an error.
+    mutating func build() -> RouteTable {
+        let server = self.server()
+        let admin = self.admin(beside: server.listen)
+        let storage = self.storage()
+        let upstreams = self.upstreams()
+        let routes = self.routes(upstreams: upstreams)
+        return RouteTable(
+            server: server, admin: admin, storage: storage, upstreams: upstreams.compactMap(\.upstream), routes: routes)
+    }
+
+    mutating func report(
+        _ message: String, at place: ConfigurationPlace, _ severity: ConfigurationProblem.Severity = .error
+    ) {
+        self.problems.append(ConfigurationProblem(severity, at: place, message))
+    }
+
+    private func server() -> RouteTable.Server {
+        let server = self.file.server?.value
+        let listen = server?.listen?.value ?? ListenAddress(host: "127.0.0.1", port: 8080)
+        let connections = server?.connections?.value
+        return RouteTable.Server(
+            listen: listen,
+            publicURL: server?.publicURL?.value,
+            maximumBodyBytes: server?.body?.value ?? 64 << 20,
+            maximumURIBytes: server?.uri?.value ?? 16 << 10,
+            maximumConnections: connections?.total?.value ?? 10_000,
+            maximumConnectionsPerIP: connections?.perIP?.value ?? 100,
+            writeStall: server?.writeStall?.value ?? .seconds(30),
+            drain: server?.drain?.value ?? .seconds(30),
+            playground: server?.playground?.value ?? listen.isLoopback)
+    }
+
+    private mutating func admin(beside listen: ListenAddress) -> RouteTable.Admin {
+        let given = self.file.admin?.value.listen
+        let address = given?.value ?? ListenAddress(host: "127.0.0.1", port: 9090)
+        if let given, !address.isLoopback {
+            self.report(
+                "an admin listener off loopback needs \"token\", which is not available yet; expected a loopback"
+                    + " address such as \"127.0.0.1:9090\", found \"\(address)\"", at: given.place)
+        }
+        if address == listen, address.port != 0,
+            let place = given?.place ?? self.file.server?.value.listen?.place
+        {
+            self.report("server.listen and admin.listen are both \"\(address)\"; expected two addresses", at: place)
+        }
+        return RouteTable.Admin(listen: address)
+    }
+
+    private mutating func storage() -> RouteTable.Storage {
+        let storage = self.file.storage?.value
+        var images: RouteTable.Storage.Images?
+        if let given = storage?.images?.value, let disk = given.disk {
+            images = RouteTable.Storage.Images(
+                disk: self.surroundings.resolve(disk.value), prefix: given.prefix?.value ?? "generated-images",
+                urlLifetime: given.urlLifetime?.value ?? .seconds(3600), secret: self.signingSecret(given.secret))
+        }
+        return RouteTable.Storage(images: images, memoryBytes: storage?.memory?.value ?? 512 << 20)
+    }
+
+    private mutating func signingSecret(_ references: Located<[SecretReference]>?) -> RouteTable.SigningSecret {
+        let file = self.surroundings.resolve("var/keys/image-urls")
+        guard let references else { return .generated(file: file) }
+        var secrets: [Secret] = []
+        for reference in references.value {
+            do {
+                let secret = try self.surroundings.secret(reference)
+                secrets.append(secret)
+                if secret.reveal().utf8.count < 16 {
+                    self.report(
+                        "expected a signing secret of at least 16 bytes, found a shorter one", at: references.place)
+                }
+            } catch {
+                self.report("\(error.reason)", at: references.place, .warning)
+            }
+        }
+        if secrets.isEmpty, !references.value.isEmpty {
+            let message = "no secret is set; URLs are signed with one made once in \(ConfigurationText.quoted(file))"
+            self.report(message, at: references.place, .warning)
+        }
+        return secrets.isEmpty ? .generated(file: file) : .given(secrets)
+    }
+}

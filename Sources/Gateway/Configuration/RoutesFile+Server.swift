@@ -1,0 +1,137 @@
+extension RoutesFile {
+    /// `server`
+    package struct Server: Sendable {
+        /// Default `127.0.0.1:8080`. Needs a restart to change.
+        package let listen: Located<ListenAddress>?
+        /// Base of the absolute URLs in answers. Default: `http://` and the address listened on.
+        package let publicURL: Located<String>?
+        /// Largest request body. Default 64 MiB, 1 KiB…1 GiB.
+        package let body: Located<Int>?
+        /// Longest request target. Default 16 KiB, 256 B…1 MiB.
+        package let uri: Located<Int>?
+        /// Connections at once.
+        package let connections: Located<Connections>?
+        /// How long a client may leave a write untaken before it is dropped. Default 30 s, 1 s…1 h.
+        package let writeStall: Located<Duration>?
+        /// How long running jobs may go on after a stop was asked. Default 30 s, 0 s…1 h.
+        package let drain: Located<Duration>?
+        /// Whether the page at `/` is served. Default: when `listen` is loopback.
+        package let playground: Located<Bool>?
+
+        package enum Key: String, ConfigurationKey {
+            case listen
+            case publicURL = "public_url"
+            case trustedProxies = "trusted_proxies"
+            case cors, tls, body, uri, connections
+            case writeStall = "write_stall"
+            case drain, playground
+
+            package static let later: [Key: LaterForm] = [
+                .trustedProxies: .list(.text),
+                .cors: .object(["origins": .list(.text)]),
+                .tls: .object(["certificate": .text, "private_key": .text]),
+            ]
+        }
+    }
+
+    /// `server.connections`
+    package struct Connections: Sendable {
+        /// Default 10,000, 1…1,000,000.
+        package let total: Located<Int>?
+        /// Default 100, 1…1,000,000.
+        package let perIP: Located<Int>?
+
+        package enum Key: String, ConfigurationKey {
+            case total
+            case perIP = "per_ip"
+        }
+    }
+
+    /// `admin`
+    package struct Admin: Sendable {
+        /// Default `127.0.0.1:9090`. Only loopback in this release. Needs a restart to change.
+        package let listen: Located<ListenAddress>?
+
+        package enum Key: String, ConfigurationKey {
+            case listen, token
+
+            package static let later: [Key: LaterForm] = [.token: .secret]
+        }
+    }
+
+    /// `storage`
+    package struct Storage: Sendable {
+        /// Where finished images are kept. Absent: nowhere, and only inline delivery is possible.
+        package let images: Located<ImageStorage>?
+        /// Bound on the payloads of running jobs. Default 512 MiB, 16 MiB…1024 GiB.
+        package let memory: Located<Int>?
+
+        package enum Key: String, ConfigurationKey {
+            case jobs, images, memory
+
+            package static let later: [Key: LaterForm] = [
+                .jobs: .object(["sqlite": .text, "retention": .duration, "keep_prompts": .boolean])
+            ]
+        }
+    }
+
+    /// `storage.images`
+    package struct ImageStorage: Sendable {
+        /// Folder, made when absent. Required. Needs a restart to change.
+        package let disk: Located<String>?
+        /// Folders below `disk`. Default `generated-images`. Needs a restart to change.
+        package let prefix: Located<String>?
+        /// How long a signed URL works. Default 1 h, 1 s…30 d.
+        package let urlLifetime: Located<Duration>?
+        /// Signs URLs: the first signs, all verify. Absent or unset: made once under `var/keys`.
+        package let secret: Located<[SecretReference]>?
+
+        package enum Key: String, ConfigurationKey {
+            case disk, prefix
+            case urlLifetime = "url_lifetime"
+            case secret
+        }
+    }
+}
+
+extension RoutesFile.Server: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.listen = reader.read(.listen, .listenAddress)
+        self.publicURL = reader.read(.publicURL, .webURL)
+        self.body = reader.read(.body, .size(in: 1024...1 << 30))
+        self.uri = reader.read(.uri, .size(in: 256...1 << 20))
+        self.connections = reader.read(.connections, .object(RoutesFile.Connections.self))
+        self.writeStall = reader.read(.writeStall, .duration(in: .seconds(1) ... .seconds(3600)))
+        self.drain = reader.read(.drain, .duration(in: .zero ... .seconds(3600)))
+        self.playground = reader.read(.playground, .boolean)
+    }
+}
+
+extension RoutesFile.Connections: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.total = reader.read(.total, .integer(in: 1...1_000_000))
+        self.perIP = reader.read(.perIP, .integer(in: 1...1_000_000))
+    }
+}
+
+extension RoutesFile.Admin: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.listen = reader.read(.listen, .listenAddress)
+    }
+}
+
+extension RoutesFile.Storage: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.images = reader.read(.images, .object(RoutesFile.ImageStorage.self))
+        self.memory = reader.read(.memory, .size(in: 16 << 20...1 << 40))
+    }
+}
+
+extension RoutesFile.ImageStorage: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.disk = reader.require(.disk, .text())
+        self.prefix = reader.read(.prefix, .prefix)
+        self.urlLifetime = reader.read(.urlLifetime, .duration(in: .seconds(1) ... .seconds(30 * 86_400)))
+        self.secret = reader.read(.secret, .secret)
+    }
+}

@@ -1,0 +1,98 @@
+extension RoutesFile {
+    /// An entry of `upstreams`.
+    package struct Upstream: Sendable {
+        /// API family: `openai-images`, `queue`. Required.
+        package let provider: Located<String>?
+        /// Which service a `queue` speaks: `stages`. Required there, not allowed elsewhere.
+        package let preset: Located<String>?
+        /// Root of the API, or `simulator:`. Required, as no preset of this release brings its own.
+        package let baseURL: Located<UpstreamBase>?
+        /// The first that is set is sent. All unset: the upstream is unavailable. Absent: none is sent.
+        package let apiKey: Located<[SecretReference]>?
+        /// Sent instead of the client's model name.
+        package let model: Located<String>?
+        /// `1.1` (default) or `2`.
+        package let http: Located<UpstreamHTTPVersion>?
+        /// Instead of the one that the environment names.
+        package let proxy: Located<String>?
+        /// For calls to this upstream, where a route does not say.
+        package let timeouts: Located<Timeouts>?
+        /// Largest event or JSON answer. Default 64 MiB, 64 KiB…1 GiB.
+        package let event: Located<Int>?
+        /// Hosts that result URLs may point at. Default: the host of `base_url`.
+        package let resultHosts: Located<[Located<HostPattern>]>?
+        /// Whether result URLs may be plain http and lead into private networks. Default false.
+        package let privateNetwork: Located<Bool>?
+        /// The keys that are there.
+        package let present: Set<Key>
+
+        package enum Key: String, ConfigurationKey {
+            case provider, preset
+            case baseURL = "base_url"
+            case apiKey = "api_key"
+            case model, http, proxy, timeouts, event
+            case resultHosts = "result_hosts"
+            case privateNetwork = "private_network"
+            case background, concurrency, waiting, breaker, retry
+
+            package static let later: [Key: LaterForm] = [
+                .background: .boolean, .concurrency: .count, .waiting: .count, .breaker: .anyObject, .retry: .anyObject,
+            ]
+        }
+    }
+
+    /// `timeouts`
+    package struct Timeouts: Sendable {
+        /// Name, TCP and TLS. Default 5 s, 10 ms…5 m.
+        package let connect: Located<Duration>?
+        /// From the request's last byte to the response's head. Default 2 m, 10 ms…1 d.
+        package let firstByte: Located<Duration>?
+        /// Silence inside a response. Default 90 s, 10 ms…1 d.
+        package let idle: Located<Duration>?
+        /// From the upstream's acceptance to the end. Default 10 m, 10 ms…7 d.
+        package let total: Located<Duration>?
+        /// Waiting rooms, ours and theirs. Default 30 m, 10 ms…7 d.
+        package let queue: Located<Duration>?
+
+        package enum Key: String, ConfigurationKey {
+            case connect
+            case firstByte = "first_byte"
+            case idle, total, queue
+        }
+    }
+}
+
+/// The HTTP version spoken to an upstream.
+package enum UpstreamHTTPVersion: String, Sendable, CaseIterable {
+    case http1 = "1.1"
+    case http2 = "2"
+}
+
+extension RoutesFile.Upstream: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.provider = reader.require(.provider, .word)
+        self.preset = reader.read(.preset, .word)
+        self.baseURL = reader.read(.baseURL, .upstreamBase)
+        self.apiKey = reader.read(.apiKey, .secret)
+        self.model = reader.read(.model, .text(limit: 256))
+        self.http = reader.read(.http, .choice(UpstreamHTTPVersion.self))
+        self.proxy = reader.read(.proxy, .proxy)
+        self.timeouts = reader.read(.timeouts, .object(RoutesFile.Timeouts.self))
+        self.event = reader.read(.event, .size(in: 64 << 10...1 << 30))
+        self.resultHosts = reader.read(.resultHosts, .list(of: .hostPattern))
+        self.privateNetwork = reader.read(.privateNetwork, .boolean)
+        self.present = reader.present
+    }
+}
+
+extension RoutesFile.Timeouts: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        let shortest = Duration.milliseconds(10)
+        let day = Duration.seconds(86_400)
+        self.connect = reader.read(.connect, .duration(in: shortest ... .seconds(300)))
+        self.firstByte = reader.read(.firstByte, .duration(in: shortest...day))
+        self.idle = reader.read(.idle, .duration(in: shortest...day))
+        self.total = reader.read(.total, .duration(in: shortest...day * 7))
+        self.queue = reader.read(.queue, .duration(in: shortest...day * 7))
+    }
+}

@@ -1,0 +1,54 @@
+/// `routes.json` as it stands: the same objects, keys and words, each value with its place. What the keys mean together
+/// is decided in ``RouteTable``.
+package struct RoutesFile: Sendable {
+    /// What the gateway listens on and what a client may take of it.
+    package let server: Located<Server>?
+    /// The listener for operators.
+    package let admin: Located<Admin>?
+    /// Where finished images go, and how much memory events may hold.
+    package let storage: Located<Storage>?
+    /// Targets by name. Required; at least one.
+    package let upstreams: Located<[NamedEntry<Upstream>]>?
+    /// What every route says unless it says otherwise itself: the keys of a route without `name`, `path` and `mount`.
+    package let routeDefaults: Located<Route>?
+    /// Client paths, first match first. Required; at least one.
+    package let routes: Located<[Located<Route>]>?
+
+    package enum Key: String, ConfigurationKey {
+        /// For editors; not read.
+        case schema = "$schema"
+        case server, admin, auth, limits, costs, storage, webhooks, upstreams, groups
+        case routeDefaults = "route_defaults"
+        case routes
+
+        package static let later: [Key: LaterForm] = [
+            .auth: .object([
+                "jwt": .list(
+                    .object(["issuer": .text, "audience": .text, "jwks_url": .text, "algorithms": .list(.text)])),
+                "tickets": .object(["secret": .secret, "lifetime": .duration]),
+            ]),
+            .limits: .named(
+                .list(
+                    .object([
+                        "per": .choice(["ip", "token", "principal", "route"]), "requests": .rate, "images": .rate,
+                        "cost": .rate, "concurrent": .count, "burst": .count,
+                    ]))),
+            .costs: .object(["image": .named(.number), "preview": .number]),
+            .webhooks: .named(.object(["url": .text, "secret": .secret])),
+            .groups: .named(.list(.object(["upstream": .text, "weight": .count]))),
+        ]
+    }
+}
+
+extension RoutesFile: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        _ = reader.read(.schema, .text())
+        self.server = reader.read(.server, .object(Server.self))
+        self.admin = reader.read(.admin, .object(Admin.self))
+        self.storage = reader.read(.storage, .object(Storage.self))
+        self.upstreams = reader.require(.upstreams, .named(.object(Upstream.self)))
+        let ownToRoutes: Set<Route.Key> = [.name, .path, .mount]
+        self.routeDefaults = reader.read(.routeDefaults, .object(Route.self, refused: ownToRoutes))
+        self.routes = reader.require(.routes, .list(of: .object(Route.self), minimum: 1))
+    }
+}

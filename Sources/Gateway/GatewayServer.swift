@@ -1,0 +1,219 @@
+import HummingbirdCore
+import HTTPTypes
+package import ImageGeneration
+package import Logging
+package import NIOCore
+import NIOPosix
+package import ServiceLifecycle
+import Storage
+package import Transport
+
+/// The running gateway: everything made from a route table, and the services that keep it going.
+package struct GatewayServer: Sendable {
+    package struct Options: Sendable {
+        /// As given on the command line; reloads read it again.
+        package var configurationPath: String
+        package var table: RouteTable
+        /// Overrides `server.listen` and `admin.listen`.
+        package var listen: ListenAddress?
+        package var adminListen: ListenAddress?
+        /// Root URL of the embedded simulator, where it runs.
+        package var simulator: String?
+        /// Where the gateway keeps what it makes itself.
+        package var stateFolder: String
+        package var limits: ConnectionLimits
+        package var transport: any UpstreamTransport
+        package var transportStatistics: @Sendable () -> TransportStatistics
+        package var eventLoopGroup: any EventLoopGroup
+        package var now: @Sendable () -> Timestamp
+        package var clock: any Clock<Duration>
+        /// Called once the public listener is bound.
+        package var onListening: @Sendable (_ port: Int, _ adminPort: Int) async -> Void
+
+        package init(
+            configurationPath: String, table: RouteTable, listen: ListenAddress? = nil,
+            adminListen: ListenAddress? = nil, simulator: String? = nil, stateFolder: String,
+            limits: ConnectionLimits = .init(), transport: any UpstreamTransport,
+            transportStatistics: @escaping @Sendable () -> TransportStatistics, eventLoopGroup: any EventLoopGroup,
+            now: @escaping @Sendable () -> Timestamp, clock: any Clock<Duration> = ContinuousClock(),
+            onListening: @escaping @Sendable (_ port: Int, _ adminPort: Int) async -> Void = { _, _ in }
+        ) {
+            self.configurationPath = configurationPath
+            self.table = table
+            self.listen = listen
+            self.adminListen = adminListen
+            self.simulator = simulator
+            self.stateFolder = stateFolder
+            self.limits = limits
+            self.transport = transport
+            self.transportStatistics = transportStatistics
+            self.eventLoopGroup = eventLoopGroup
+            self.now = now
+            self.clock = clock
+            self.onListening = onListening
+        }
+    }
+
+    package let services: [any Service]
+
+    /// - Throws: what an operator must mend, each with a text of one line.
+    package init(_ options: Options, logger: Logger) throws {
+        let listen = options.listen ?? options.table.server.listen
+        let adminListen = options.adminListen ?? options.table.admin.listen
+        let tables = TableHolder(
+            try LiveTable(
+                options.table, publicURL: options.table.server.publicURL(listening: listen),
+                simulator: options.simulator))
+        let core = try GatewayCore(options, tables: tables, logger: logger)
+        let bound = BoundPorts(options: options, tables: tables)
+        let main = core.mainChannel.server(
+            configuration: ServerConfiguration(
+                address: .hostname(listen.host, port: listen.port), serverName: nil, backlog: 4096),
+            onServerRunning: { await bound.bound(main: $0.localAddress?.port ?? listen.port) },
+            eventLoopGroup: options.eventLoopGroup, logger: core.serverLogger)
+        let admin = core.adminChannel.server(
+            configuration: ServerConfiguration(address: .hostname(adminListen.host, port: adminListen.port), serverName: nil),
+            onServerRunning: { await bound.bound(admin: $0.localAddress?.port ?? adminListen.port) },
+            eventLoopGroup: options.eventLoopGroup, logger: core.serverLogger)
+        let reload = ReloadService(
+            path: options.configurationPath, running: options.table, tables: tables, options: options, ledger: core.ledger,
+            logger: logger)
+        let drain = DrainService(
+            supervisor: core.supervisor, deliveries: core.deliveries, grace: { tables.current.table.server.drain },
+            clock: options.clock, logger: logger)
+        // Shut down from last to first: draining comes before the listeners close, storing outlasts the jobs.
+        var services: [any Service] = []
+        if let keeper = core.keeper { services.append(keeper) }
+        self.services = services + [admin, main, reload, drain]
+    }
+}
+
+/// The parts of a gateway that share state.
+private struct GatewayCore {
+    let ledger: ConnectionLedger
+    let supervisor: JobSupervisor
+    let deliveries = DeliveryRegistry()
+    let keeper: ImageKeeper?
+    let mainChannel: GatewayChannel
+    let adminChannel: GatewayChannel
+    let serverLogger: Logger
+
+    init(_ options: GatewayServer.Options, tables: TableHolder, logger: Logger) throws {
+        let table = options.table
+        let ledger = ConnectionLedger(
+            total: table.server.maximumConnections, perAddress: table.server.maximumConnectionsPerIP)
+        self.ledger = ledger
+        let keeper = try Self.keeper(options, tables: tables, logger: logger)
+        self.keeper = keeper
+        let budget = PayloadBudget(limit: table.storage.memoryBytes)
+        let supervisor = JobSupervisor(
+            transport: options.transport, budget: budget, keeper: keeper, epoch: try Self.epoch(options.stateFolder),
+            eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
+        self.supervisor = supervisor
+        let responder = GatewayResponder(
+            tables: tables,
+            jobs: JobHandler(supervisor: supervisor, deliveries: self.deliveries, now: options.now, logger: logger),
+            images: keeper.map { ImageEndpoint(store: $0.store, signer: $0.signer, now: options.now) },
+            showsPlayground: { tables.current.table.server.playground })
+        self.mainChannel = GatewayChannel(
+            limits: { Self.limits(options.limits, tables.current.table) }, ledger: ledger
+        ) { request, writer, channel, connection in
+            try await responder.respond(request, writer: writer, channel: channel, connection: connection)
+        }
+        let deliveries = self.deliveries
+        let admin = AdminResponder(
+            gauges: {
+                GatewayGauges(
+                    jobs: supervisor.runningCount, streams: deliveries.count,
+                    upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
+                    payloadBytes: budget.heldBytes)
+            }, isDraining: { supervisor.isDraining })
+        self.adminChannel = GatewayChannel(limits: { ConnectionLimits() }, ledger: ConnectionLedger()) {
+            request, writer, _, connection in
+            try await admin.respond(request, writer: writer, connection: connection)
+        }
+        var serverLogger = logger
+        serverLogger.logLevel = max(logger.logLevel, .warning)
+        self.serverLogger = serverLogger
+    }
+
+    private static func limits(_ base: ConnectionLimits, _ table: RouteTable) -> ConnectionLimits {
+        var limits = base
+        limits.uriBytes = table.server.maximumURIBytes
+        limits.writeStall = TimeAmount(table.server.writeStall)
+        return limits
+    }
+
+    private static func epoch(_ folder: String) throws -> UInt32 {
+        try StateFolder.make(folder)
+        return try StartCounter.next(at: "\(folder)/epoch")
+    }
+
+    private static func keeper(
+        _ options: GatewayServer.Options, tables: TableHolder, logger: Logger
+    ) throws -> ImageKeeper? {
+        guard let images = options.table.storage.images else { return nil }
+        let folder = images.prefix.isEmpty ? images.disk : "\(images.disk)/\(images.prefix)"
+        let store = try DiskImageStore(folder: folder, threads: NIOThreadPool.singleton, now: options.now)
+        guard let signer = URLSigner(secrets: try self.secrets(images.secret, logger)) else {
+            throw UpstreamProblem(upstream: "storage.images", message: "a signing secret needs at least 16 bytes")
+        }
+        return ImageKeeper(
+            store: store, signer: signer, publicURL: { tables.current.publicURL },
+            lifetimeMilliseconds: images.urlLifetime.milliseconds, now: options.now)
+    }
+
+    private static func secrets(_ secret: RouteTable.SigningSecret, _ logger: Logger) throws -> [[UInt8]] {
+        switch secret {
+        case .given(let secrets):
+            return secrets.map { Array($0.reveal().utf8) }
+        case .generated(let file):
+            let slash = file.lastIndex(of: "/") ?? file.startIndex
+            let (bytes, isNew) = try KeyFile.readOrMake(
+                folder: String(file[..<slash]), name: String(file[file.index(after: slash)...]))
+            if isNew { logger.notice("signing secret made", metadata: ["file": "\(file)"]) }
+            return [bytes]
+        }
+    }
+}
+
+/// Learns the ports of both listeners; absolute URLs name the one that is really listened on.
+private actor BoundPorts {
+    private let options: GatewayServer.Options
+    private let tables: TableHolder
+    private var main: Int?
+    private var admin: Int?
+
+    init(options: GatewayServer.Options, tables: TableHolder) {
+        self.options = options
+        self.tables = tables
+    }
+
+    func bound(main port: Int) async {
+        self.main = port
+        let listen = self.options.listen ?? self.options.table.server.listen
+        let address = ListenAddress(host: listen.host, port: port)
+        let live = self.tables.current
+        self.tables.replace(live.published(at: live.table.server.publicURL(listening: address)))
+        await self.tell()
+    }
+
+    func bound(admin port: Int) async {
+        self.admin = port
+        await self.tell()
+    }
+
+    private func tell() async {
+        if let main = self.main, let admin = self.admin { await self.options.onListening(main, admin) }
+    }
+}
+
+extension TimeAmount {
+    init(_ duration: Duration) {
+        self = .nanoseconds(duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
+    }
+}
+
+extension Duration {
+    var milliseconds: Int64 { self.components.seconds * 1000 + self.components.attoseconds / 1_000_000_000_000_000 }
+}

@@ -1,0 +1,49 @@
+import Dialects
+import HTTPTypes
+import HummingbirdCore
+import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// The operators' listener. It names only loopback hosts and answers no page's request, so that a browser on the same machine cannot
+/// be used to reach it.
+struct AdminResponder: Sendable {
+    let gauges: @Sendable () -> GatewayGauges
+    let isDraining: @Sendable () -> Bool
+
+    func respond(
+        _ request: Request, writer: consuming ResponseWriter, connection: ClientConnection
+    ) async throws {
+        let scope = RequestScope(request, connection: connection)
+        try await writer.writeWhole(self.answer(request, scope), for: scope)
+    }
+
+    private func answer(_ request: Request, _ scope: RequestScope) -> DialectResponse {
+        guard Self.isLocal(request.head.authority), scope.headers[.origin] == nil else {
+            return GatewayResponder.failure(GatewayError(.forbidden, "This listener answers its own host only."))
+        }
+        guard scope.method == .get || scope.method == .head else {
+            return GatewayResponder.failure(GatewayError(.methodNotAllowed, "This is read with GET."))
+        }
+        switch scope.path {
+        case "/healthz": return self.health(ready: true)
+        case "/readyz": return self.health(ready: !self.isDraining())
+        default: return GatewayResponder.failure(GatewayError(.notFound, "There is nothing at this path."))
+        }
+    }
+
+    private func health(ready: Bool) -> DialectResponse {
+        var json = JSONWriter()
+        self.gauges().write(into: &json, status: ready ? "ok" : "draining")
+        var fields = HTTPFields()
+        fields[.contentType] = "application/json"
+        fields[.cacheControl] = "no-store"
+        return DialectResponse(status: ready ? 200 : 503, headers: fields, body: json.buffer)
+    }
+
+    private static func isLocal(_ authority: String?) -> Bool {
+        guard let authority else { return false }
+        let host = authority.hasPrefix("[") ? authority.prefix { $0 != "]" } + "]" : authority.prefix { $0 != ":" }
+        return host == "localhost" || host == "[::1]" || host == "127.0.0.1" || host.hasPrefix("127.")
+    }
+}

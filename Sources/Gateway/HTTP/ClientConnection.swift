@@ -1,0 +1,59 @@
+package import NIOCore
+import Synchronization
+
+/// What the gateway knows of one client connection, shared between its channel handler and the requests on it.
+package final class ClientConnection: Sendable {
+    package let eventLoop: any EventLoop
+    /// The peer's address as text without port; nil for sockets that have none.
+    package let remoteAddress: String?
+    private let state: Mutex<State>
+
+    private struct State {
+        var isHTTP10 = false
+        var gone = false
+        var closesAfterResponse = false
+        /// Bytes written to the channel that the peer's kernel has not taken.
+        var listener: (@Sendable () -> Void)?
+    }
+
+    package init(eventLoop: any EventLoop, remoteAddress: String?) {
+        self.eventLoop = eventLoop
+        self.remoteAddress = remoteAddress
+        self.state = Mutex(State())
+    }
+
+    /// Whether the request under way came as HTTP/1.0: no chunks, close at the end.
+    package internal(set) var isHTTP10: Bool {
+        get { self.state.withLock { $0.isHTTP10 } }
+        set { self.state.withLock { $0.isHTTP10 = newValue } }
+    }
+
+    /// The client closed, half-closed or reset the connection, or a deadline of it passed.
+    package var isGone: Bool { self.state.withLock { $0.gone } }
+
+    /// The one signal that the client is gone: `listener` is called once, on the event loop, or at once when it is gone
+    /// already. A later registration replaces an earlier one; nil withdraws it.
+    package func onGone(_ listener: (@Sendable () -> Void)?) {
+        let callNow = self.state.withLock { state in
+            state.listener = state.gone ? nil : listener
+            return state.gone
+        }
+        if callNow { listener?() }
+    }
+
+    /// Ends the connection once the response under way is written, because its request was not read to the end.
+    package func closeAfterResponse() {
+        self.state.withLock { $0.closesAfterResponse = true }
+    }
+
+    var closesAfterResponse: Bool { self.state.withLock { $0.closesAfterResponse } }
+
+    func markGone() {
+        let listener = self.state.withLock { state in
+            state.gone = true
+            defer { state.listener = nil }
+            return state.listener
+        }
+        listener?()
+    }
+}

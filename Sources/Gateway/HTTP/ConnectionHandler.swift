@@ -1,0 +1,318 @@
+import ImageGeneration
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// Stands between the HTTP/1 codec and the request handling of one client connection: knows the version, answers what is
+/// wrong with the connection itself (408, 414, 431, 400, 503), holds its deadlines, and turns every way a client can go
+/// into ``ClientConnection/isGone``.
+///
+/// A half-closed client counts as gone, as in nginx. Pipelined requests wait here until their turn, so that reading goes on
+/// during a response and a client that leaves is noticed at once.
+final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let connection: ClientConnection
+    private let limits: ConnectionLimits
+    private let ledger: ConnectionLedger
+    private var phase = ConnectionPhase()
+    private var pipelined = CircularBuffer<HTTPServerRequestPart>()
+    private var deadline: Scheduled<Void>?
+    private var stallCheck: Scheduled<Void>?
+    private var stalledBytes = 0
+    private var isClosing = false
+    private var isDraining = false
+    private var admitted = false
+    /// The client itself asked for no further request.
+    private var closeRequested = false
+    private var bodyStart = NIODeadline.uptimeNanoseconds(0)
+    /// Set while the handler is in the pipeline; timers and the observer before the decoder act through it.
+    private var context: ChannelHandlerContext?
+
+    /// Request parts kept of clients that send further requests before the response; beyond it reading pauses.
+    private static let maximumPipelined = 1024
+
+    init(connection: ClientConnection, limits: ConnectionLimits, ledger: ConnectionLedger) {
+        self.connection = connection
+        self.limits = limits
+        self.ledger = ledger
+    }
+
+    // MARK: Life of the connection
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.admitted = self.ledger.open(self.connection.remoteAddress)
+        if context.channel.isActive { self.begin(context) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.deadline?.cancel()
+        self.stallCheck?.cancel()
+        self.context = nil
+        self.ledger.close(self.connection.remoteAddress)
+        self.connection.markGone()
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        self.begin(context)
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard self.admitted else {
+            self.refuse(GatewayError(.overloaded, "Too many connections.", retryAfterMilliseconds: 1000), context)
+            return
+        }
+        self.renewDeadline(context)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.connection.markGone()
+        context.fireChannelInactive()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent {
+            self.isDraining = true
+            if !self.phase.isResponding { context.close(promise: nil) }
+        } else if case .some(.inputClosed) = event as? ChannelEvent {
+            self.inputClosed(context)
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Whoever half-closes before the response is whole will not read it to the end; whoever does between requests is done.
+    private func inputClosed(_ context: ChannelHandlerContext) {
+        self.connection.markGone()
+        context.close(promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let failure = Self.requestFailure(error), !self.phase.isResponding, !self.isClosing else {
+            self.connection.markGone()
+            context.close(promise: nil)
+            return
+        }
+        self.refuse(failure, context)
+    }
+
+    private static func requestFailure(_ error: any Error) -> GatewayError? {
+        guard let error = error as? HTTPParserError else {
+            return error is IOError ? nil : GatewayError(.invalidParameter, "The request is not valid HTTP.")
+        }
+        return error == .headerOverflow
+            ? GatewayError(.headersTooLarge, "The request's header fields are too large.")
+            : GatewayError(.invalidParameter, "The request is not valid HTTP/1.1.")
+    }
+
+    // MARK: Requests
+
+    /// From the observer before the decoder: bytes came, which may begin a request.
+    func receivedBytes() {
+        if let context = self.context, self.phase.receivedBytes() { self.renewDeadline(context) }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !self.isClosing else { return }
+        let part = self.unwrapInboundIn(data)
+        if self.phase.isResponding, self.phase.reading == .whole || !self.pipelined.isEmpty {
+            self.pipelined.append(part)
+            return
+        }
+        self.handOn(part, context)
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.pipelined.count < Self.maximumPipelined { context.read() }
+    }
+
+    private func handOn(_ part: HTTPServerRequestPart, _ context: ChannelHandlerContext) {
+        switch part {
+        case .head(let head):
+            self.phase.receivedHead()
+            if head.uri.utf8.count > self.limits.uriBytes {
+                self.refuse(GatewayError(.uriTooLong, "The request target is too long."), context)
+                return
+            }
+            self.connection.isHTTP10 = head.version == .http1_0
+            self.closeRequested = !head.isKeepAlive
+            self.phase.handedOn()
+        case .body(let buffer):
+            self.phase.receivedBody(buffer.readableBytes)
+        case .end:
+            self.phase.receivedEnd()
+        }
+        self.renewDeadline(context)
+        context.fireChannelRead(self.wrapInboundOut(part))
+    }
+
+    /// The response before is written: hands on the next request as far as it is there.
+    private func handOnPipelined(_ context: ChannelHandlerContext) {
+        guard !self.pipelined.isEmpty else { return }
+        let wasFull = self.pipelined.count >= Self.maximumPipelined
+        while !self.phase.isResponding || self.phase.reading != .whole, let part = self.pipelined.popFirst() {
+            _ = self.phase.receivedBytes()
+            self.handOn(part, context)
+        }
+        context.fireChannelReadComplete()
+        if wasFull { context.read() }
+    }
+
+    // MARK: Responses
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard !self.isClosing else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        switch self.unwrapOutboundIn(data) {
+        case .head(var head):
+            self.phase.wroteHead()
+            self.frame(&head)
+            context.write(self.wrapOutboundOut(.head(head)), promise: promise)
+        case .body(let body):
+            context.write(self.wrapOutboundOut(.body(body)), promise: promise)
+        case .end(let trailers):
+            context.write(self.wrapOutboundOut(.end(trailers)), promise: promise)
+            context.flush()
+            self.finishResponse(context)
+        }
+    }
+
+    /// To HTTP/1.0, nginx's default to upstreams, the body ends with the connection.
+    private func frame(_ head: inout HTTPResponseHead) {
+        guard head.status.code >= 200 else { return }
+        if self.connection.isHTTP10 { head.version = .http1_0 }
+        if self.closesAfterResponse {
+            head.headers.replaceOrAdd(name: "connection", value: "close")
+        }
+    }
+
+    private var closesAfterResponse: Bool {
+        self.isDraining || self.closeRequested || self.connection.isHTTP10 || self.connection.closesAfterResponse
+    }
+
+    private func finishResponse(_ context: ChannelHandlerContext) {
+        let whole = self.phase.wroteEnd()
+        if !whole || self.closesAfterResponse {
+            self.closeGently(context)
+            return
+        }
+        self.renewDeadline(context)
+        self.handOnPipelined(context)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            self.stallCheck?.cancel()
+            self.stallCheck = nil
+        } else if self.stallCheck == nil {
+            self.stalledBytes = .max
+            self.watchStall(context)
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    /// While the peer takes too little, looks twice per limit whether it takes anything at all.
+    private func watchStall(_ context: ChannelHandlerContext) {
+        let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        let half = TimeAmount.nanoseconds(self.limits.writeStall.nanoseconds / 2)
+        if waiting < self.stalledBytes {
+            self.stalledBytes = waiting
+            self.stallCheck = self.schedule(half, context) { handler, context in handler.watchStall(context) }
+            return
+        }
+        self.connection.markGone()
+        context.close(promise: nil)
+    }
+
+    // MARK: Deadlines and endings
+
+    private func renewDeadline(_ context: ChannelHandlerContext) {
+        self.deadline?.cancel()
+        self.deadline = nil
+        let allowance: TimeAmount
+        switch self.phase.deadline {
+        case .none: return
+        case .keepAlive: allowance = self.limits.keepAlive
+        case .head: allowance = self.limits.headDeadline
+        case .body(let received):
+            // Measured from here: every piece that comes renews it, but a trickle earns less than it costs.
+            guard received == 0 else { return self.renewBodyDeadline(received, context) }
+            self.bodyStart = context.eventLoop.now
+            allowance = self.limits.bodyDeadline
+        }
+        self.deadline = self.schedule(allowance, context) { handler, context in handler.deadlinePassed(context) }
+    }
+
+    private func renewBodyDeadline(_ received: Int, _ context: ChannelHandlerContext) {
+        let earned = TimeAmount.milliseconds(Int64(received) * 1000 / Int64(self.limits.bodyBytesPerSecond))
+        let until = self.bodyStart + self.limits.bodyDeadline + earned
+        let rest = until > context.eventLoop.now ? until - context.eventLoop.now : .zero
+        let allowance = min(rest, self.limits.bodyDeadline)
+        self.deadline = self.schedule(allowance, context) { handler, context in handler.deadlinePassed(context) }
+    }
+
+    private func deadlinePassed(_ context: ChannelHandlerContext) {
+        switch self.phase.deadline {
+        case .none: break
+        case .keepAlive: context.close(promise: nil)
+        case .head, .body:
+            guard !self.phase.headWritten else {
+                self.connection.markGone()
+                context.close(promise: nil)
+                return
+            }
+            self.refuse(GatewayError(.requestTimeout, "The request took too long to arrive."), context)
+        }
+    }
+
+    /// Answers in place of the request handling, which hears that the client is gone, and closes.
+    private func refuse(_ error: GatewayError, _ context: ChannelHandlerContext) {
+        let (head, body) = PlainErrorResponse.parts(error)
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        self.closeGently(context)
+        self.connection.markGone()
+    }
+
+    /// Sends what is written, says that no more comes, and reads on for a moment: closing with unread bytes would reset the
+    /// connection and take the answer from the peer.
+    private func closeGently(_ context: ChannelHandlerContext) {
+        self.isClosing = true
+        self.deadline?.cancel()
+        self.deadline = self.schedule(self.limits.lingering, context) { _, context in context.close(promise: nil) }
+        context.close(mode: .output, promise: nil)
+    }
+
+    private func schedule(
+        _ delay: TimeAmount, _ context: ChannelHandlerContext,
+        _ work: @escaping (ConnectionHandler, ChannelHandlerContext) -> Void
+    ) -> Scheduled<Void> {
+        context.eventLoop.assumeIsolated().scheduleTask(in: delay) { [weak self] in
+            guard let self, self.context != nil, context.channel.isActive else { return }
+            work(self, context)
+        }
+    }
+}
+
+/// Sees raw bytes before the HTTP decoder, so that the deadline of a request's head runs from its first byte.
+final class FirstByteObserver: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private weak var handler: ConnectionHandler?
+
+    init(_ handler: ConnectionHandler) { self.handler = handler }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.handler?.receivedBytes()
+        context.fireChannelRead(data)
+    }
+}

@@ -1,0 +1,69 @@
+import ImageGeneration
+import Storage
+import StreamCodecs
+import Synchronization
+import Transport
+
+/// What the gateway holds at this moment, for health checks and tests of leaks.
+package struct GatewayGauges: Sendable {
+    /// Jobs whose upstream half runs.
+    package var jobs: Int
+    /// Responses being streamed or waited for.
+    package var streams: Int
+    package var upstreamCalls: Int
+    package var connections: Int
+    /// Payload bytes held.
+    package var payloadBytes: Int
+
+    package init(jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int) {
+        self.jobs = jobs
+        self.streams = streams
+        self.upstreamCalls = upstreamCalls
+        self.connections = connections
+        self.payloadBytes = payloadBytes
+    }
+
+    func write(into json: inout JSONWriter, status: StaticString) {
+        json.beginObject()
+        json.key("status")
+        json.value(staticText: status)
+        json.field("jobs", self.jobs)
+        json.field("streams", self.streams)
+        json.field("upstream_calls", self.upstreamCalls)
+        json.field("connections", self.connections)
+        json.field("payload_bytes", self.payloadBytes)
+        json.endObject()
+    }
+}
+
+/// The responses under way, so that draining can wait for them and end the rest.
+final class DeliveryRegistry: Sendable {
+    private let state = Mutex<State>(State())
+
+    private struct State {
+        var count = 0
+        var streams: [ObjectIdentifier: StreamDelivery] = [:]
+    }
+
+    var count: Int { self.state.withLock { $0.count } }
+
+    /// Counts a response until ``end(_:)``.
+    func begin(_ stream: StreamDelivery?) {
+        self.state.withLock {
+            $0.count += 1
+            if let stream { $0.streams[ObjectIdentifier(stream)] = stream }
+        }
+    }
+
+    func end(_ stream: StreamDelivery?) {
+        self.state.withLock {
+            $0.count -= 1
+            if let stream { $0.streams[ObjectIdentifier(stream)] = nil }
+        }
+    }
+
+    func interruptAll(_ error: GatewayError) {
+        let streams = self.state.withLock { Array($0.streams.values) }
+        for stream in streams { stream.interrupt(error) }
+    }
+}

@@ -1,0 +1,94 @@
+import Dialects
+import HTTPTypes
+import HummingbirdCore
+import ImageGeneration
+import Logging
+import NIOCore
+import StreamCodecs
+import Web
+
+/// The public listener: configured routes first, then the gateway's own paths.
+struct GatewayResponder: Sendable {
+    let tables: TableHolder
+    let jobs: JobHandler
+    let images: ImageEndpoint?
+    /// Whether the page at `/` is served.
+    let showsPlayground: @Sendable () -> Bool
+
+    func respond(
+        _ request: Request, writer: consuming ResponseWriter, channel: any Channel, connection: ClientConnection
+    ) async throws {
+        let scope = RequestScope(request, connection: connection)
+        let live = self.tables.current
+        switch EndpointMatch.find(scope.method, path: scope.path, in: live.table) {
+        case .found(let match):
+            try await self.configured(request, scope, match, live, writer, channel)
+        case .wrongMethod(let dialect, let allowed):
+            let error = GatewayError(.methodNotAllowed, "\(scope.method.rawValue) is not allowed here.")
+            var response = dialect.render(error, requestID: scope.id)
+            response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
+            try await writer.writeWhole(response, adding: scope.responseHeaders)
+        case .unknown:
+            try await writer.writeWhole(await self.own(scope, live), for: scope)
+        }
+    }
+
+    private func configured(
+        _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
+        _ writer: consuming ResponseWriter, _ channel: any Channel
+    ) async throws {
+        switch match.endpoint.action {
+        case .create, .createStreaming, .submit:
+            try await self.jobs.respond(request, scope, match, live, writer: writer, channel: channel)
+        case .snapshot, .cancel, .list:
+            let response = self.jobs.state(scope, match, live)
+            try await writer.writeWhole(response, adding: scope.responseHeaders)
+        }
+    }
+
+    // MARK: The gateway's own paths
+
+    private func own(_ scope: RequestScope, _ live: LiveTable) async -> DialectResponse {
+        do {
+            if let images = self.images, scope.path.hasPrefix("/v1/images/") {
+                return try await images.respond(scope, name: scope.path.dropFirst("/v1/images/".utf8.count))
+            }
+            if self.showsPlayground(), let response = try self.playground(scope, live) { return response }
+            throw GatewayError(.notFound, "There is nothing at this path.")
+        } catch let error as GatewayError {
+            return Self.failure(error)
+        } catch {
+            return Self.failure(GatewayError(.internal, "The gateway failed.", cause: "\(error)"))
+        }
+    }
+
+    private func playground(_ scope: RequestScope, _ live: LiveTable) throws -> DialectResponse? {
+        let isList = scope.path == "/playground/routes"
+        let asset = WebAssets.asset(at: scope.path)
+        guard isList || asset != nil else { return nil }
+        guard scope.method == .get || scope.method == .head else {
+            throw GatewayError(.methodNotAllowed, "The page is fetched with GET.")
+        }
+        if isList { return PlaygroundRoutes.response(live) }
+        return asset.map { asset in PlaygroundRoutes.response(asset, ifNoneMatch: scope.headers[.ifNoneMatch]) }
+    }
+
+    static func failure(_ error: GatewayError) -> DialectResponse {
+        var fields = HTTPFields()
+        fields[.contentType] = "application/problem+json"
+        if let wait = error.retryAfterMilliseconds { fields[.retryAfter] = String(max(1, wait / 1000)) }
+        if error.code == .methodNotAllowed { fields[.allow] = "GET, HEAD" }
+        return DialectResponse(status: error.code.status, headers: fields, body: PlainErrorResponse.body(error))
+    }
+}
+
+extension ResponseWriter {
+    /// As ``writeWhole(_:adding:)``, without the body where the request is HEAD.
+    consuming func writeWhole(_ response: DialectResponse, for scope: RequestScope) async throws {
+        guard scope.method == .head else { return try await self.writeWhole(response, adding: scope.responseHeaders) }
+        var fields = response.headers
+        for field in scope.responseHeaders { fields[field.name] = field.value }
+        fields[.contentLength] = String(response.body.readableBytes)
+        try await self.writeResponse(HTTPResponse(status: .init(code: response.status), headerFields: fields))
+    }
+}

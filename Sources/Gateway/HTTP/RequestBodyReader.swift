@@ -1,0 +1,36 @@
+import HTTPTypes
+import HummingbirdCore
+import ImageGeneration
+import NIOCore
+
+/// Reads a request's body into one buffer, refusing what is too large before reading it.
+enum RequestBodyReader {
+    /// - Parameter limit: in bytes.
+    /// - Throws: `too_large`, `request_timeout`; after either the connection closes with its answer.
+    static func read(_ request: Request, limit: Int, connection: ClientConnection) async throws -> ByteBuffer {
+        let declared = request.headers[.contentLength].flatMap(Int.init)
+        if let declared, declared > limit { throw Self.tooLarge(limit, connection) }
+        var buffer = ByteBuffer()
+        // A declared length is only believed as far as bytes come.
+        if let declared { buffer.reserveCapacity(min(declared, 1 << 20)) }
+        var iterator = request.body.makeAsyncIterator()
+        while let piece = try await iterator.next() {
+            guard buffer.readableBytes + piece.readableBytes <= limit else { throw Self.tooLarge(limit, connection) }
+            if buffer.readableBytes == 0 {
+                buffer = piece
+            } else {
+                buffer.writeImmutableBuffer(piece)
+            }
+        }
+        if connection.isGone { throw ClientGone() }
+        return buffer
+    }
+
+    private static func tooLarge(_ limit: Int, _ connection: ClientConnection) -> GatewayError {
+        connection.closeAfterResponse()
+        return GatewayError(.tooLarge, "The request's body is larger than \(limit) bytes.")
+    }
+}
+
+/// Nobody is left to answer.
+struct ClientGone: Error {}

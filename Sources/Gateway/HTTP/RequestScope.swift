@@ -1,0 +1,103 @@
+import Dialects
+import HTTPTypes
+import HummingbirdCore
+import ImageGeneration
+import NIOCore
+
+/// One request as it passes through the gateway: the parts read once, its id, when it began.
+struct RequestScope: Sendable {
+    let method: HTTPRequest.Method
+    /// Undecoded, without query.
+    let path: String
+    let query: [(name: String, value: String)]
+    let headers: HTTPFields
+    let id: String
+    let startedAt: NIODeadline
+    let connection: ClientConnection
+
+    init(_ request: Request, connection: ClientConnection) {
+        self.method = request.method
+        let target = request.head.path ?? "/"
+        let split = target.firstIndex(of: "?") ?? target.endIndex
+        self.path = String(target[..<split])
+        self.query = split == target.endIndex ? [] : Self.items(target[target.index(after: split)...])
+        self.headers = request.headers
+        self.id = Self.requestID(request.headers[.requestID])
+        self.startedAt = .now()
+        self.connection = connection
+    }
+
+    func query(_ name: String) -> String? {
+        self.query.first { $0.name == name }?.value
+    }
+
+    /// On every response: the request's id, and how long the gateway took to begin to answer.
+    var responseHeaders: HTTPFields {
+        let milliseconds = Double((NIODeadline.now() - self.startedAt).nanoseconds / 10_000) / 100
+        var fields = HTTPFields()
+        fields[.requestID] = self.id
+        fields[.serverTiming] = "gateway;dur=\(milliseconds)"
+        fields[.contentTypeOptions] = "nosniff"
+        return fields
+    }
+
+    /// A client's own id is kept where it is short and harmless, so that both sides' logs can be matched.
+    private static func requestID(_ given: String?) -> String {
+        if let given, (1...128).contains(given.utf8.count), given.utf8.allSatisfy(Self.isIDByte) { return given }
+        var generator = SystemRandomNumberGenerator()
+        return "req_" + Base32.encode(high: generator.next(), low: generator.next())
+    }
+
+    private static func isIDByte(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+            || byte == 0x2D || byte == 0x2E || byte == 0x5F
+    }
+
+    private static func items(_ text: Substring) -> [(name: String, value: String)] {
+        text.split(separator: "&").map { item in
+            let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (Self.decode(parts[0]), parts.count > 1 ? Self.decode(parts[1]) : "")
+        }
+    }
+
+    /// Percent-decodes; what is not valid stays as it is.
+    private static func decode(_ text: Substring) -> String {
+        guard text.utf8.contains(where: { $0 == 0x25 || $0 == 0x2B }) else { return String(text) }
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            if byte == 0x2B {
+                bytes.append(0x20)
+            } else if byte == 0x25, rest.count >= 2,
+                let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension HTTPField.Name {
+    static let requestID = HTTPField.Name(StaticFieldName.requestID)
+    static let serverTiming = HTTPField.Name(StaticFieldName.serverTiming)
+    static let contentTypeOptions = HTTPField.Name(StaticFieldName.contentTypeOptions)
+    static let accelBuffering = HTTPField.Name(StaticFieldName.accelBuffering)
+
+    /// Names the job a response belongs to.
+    static let jobID = HTTPField.Name(StaticFieldName.jobID)
+
+    private enum StaticFieldName: String {
+        case jobID = "x-safelight-job-id"
+        case requestID = "x-request-id"
+        case serverTiming = "server-timing"
+        case contentTypeOptions = "x-content-type-options"
+        case accelBuffering = "x-accel-buffering"
+    }
+
+    /// The names above are valid tokens, so the fallback is never used.
+    private init(_ name: StaticFieldName) { self = HTTPField.Name(name.rawValue) ?? .server }
+}

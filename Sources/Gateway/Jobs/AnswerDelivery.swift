@@ -1,0 +1,147 @@
+import Dialects
+import HTTPTypes
+import HummingbirdCore
+import ImageGeneration
+import NIOCore
+import NIOHTTPTypes
+import Storage
+import Synchronization
+
+/// A client waiting for one whole JSON answer. While the job lasts, JSON white space is written at each heartbeat, so that no idle
+/// timer on the path loses a paid picture; the status is settled with the first of them, or with the answer.
+struct AnswerDelivery: Sendable {
+    let job: Job
+    let heartbeat: TimeAmount
+    let connection: ClientConnection
+
+    enum Outcome {
+        case answered
+        case clientGone
+    }
+
+    private enum Wake: Sendable {
+        case events
+        case heartbeat
+        case clientGone
+    }
+
+    /// - Parameter fail: makes the response for a failure while the status is still open.
+    func run(
+        subscription: EventSubscription, encoder: consuming any DialectAnswerEncoder, writer: consuming ResponseWriter,
+        headers: HTTPFields, fail: (GatewayError) -> DialectResponse
+    ) async throws -> Outcome {
+        var encoder = encoder
+        let (wakes, signal) = AsyncStream.makeStream(of: Wake.self, bufferingPolicy: .bufferingNewest(4))
+        self.connection.onGone { signal.yield(.clientGone) }
+        defer { self.connection.onGone(nil) }
+        let beat = self.connection.eventLoop.scheduleRepeatedTask(initialDelay: self.heartbeat, delay: self.heartbeat) {
+            _ in signal.yield(.heartbeat)
+        }
+        defer { beat.cancel() }
+        signal.yield(.events)
+        var iterator = wakes.makeAsyncIterator()
+        while let wake = await iterator.next() {
+            switch wake {
+            case .clientGone:
+                return .clientGone
+            case .events:
+                guard Self.fold(subscription, into: &encoder, signal) else { continue }
+                return try await Self.answer(&encoder, writer: writer, headers: headers, fail: fail)
+            case .heartbeat:
+                return try await self.continueCommitted(
+                    subscription, &encoder, iterator, signal, writer: writer, headers: headers)
+            }
+        }
+        return .clientGone
+    }
+
+    /// Takes what the log has.
+    /// - Returns: whether the terminal event is among it.
+    private static func fold(
+        _ subscription: EventSubscription, into encoder: inout any DialectAnswerEncoder,
+        _ signal: AsyncStream<Wake>.Continuation
+    ) -> Bool {
+        while true {
+            let events = subscription.read(orWake: { signal.yield(.events) })
+            if events.isEmpty { return false }
+            for event in events { encoder.add(event) }
+            if events.last?.event.isTerminal == true { return true }
+        }
+    }
+
+    private static func answer(
+        _ encoder: inout any DialectAnswerEncoder, writer: consuming ResponseWriter, headers: HTTPFields,
+        fail: (GatewayError) -> DialectResponse
+    ) async throws -> Outcome {
+        var output = FrameOutput()
+        let head = encoder.finish(into: &output)
+        if let error = head.error {
+            let response = fail(error)
+            try await writer.writeWhole(response, adding: headers)
+            return .answered
+        }
+        let (pieces, leases) = output.take()
+        var fields = head.headers
+        for field in headers { fields[field.name] = field.value }
+        fields[.contentLength] = String(pieces.reduce(0) { $0 + $1.readableBytes })
+        var body = try await writer.writeHead(HTTPResponse(status: .init(code: head.status), headerFields: fields))
+        for piece in pieces { try await body.writeSliced(piece) }
+        try await body.finish(nil)
+        withExtendedLifetime(leases) {}
+        return .answered
+    }
+
+    /// The status is settled as 200: white space until the job ends, then the answer, or the failure in the answer's place.
+    private func continueCommitted(
+        _ subscription: EventSubscription, _ encoder: inout any DialectAnswerEncoder,
+        _ wakes: consuming AsyncStream<Wake>.Iterator, _ signal: AsyncStream<Wake>.Continuation,
+        writer: consuming ResponseWriter, headers: HTTPFields
+    ) async throws -> Outcome {
+        var fields = headers
+        fields[.contentType] = "application/json"
+        var body = try await writer.writeHead(HTTPResponse(status: .ok, headerFields: fields))
+        try await body.write(ByteBuffer(string: " "))
+        while let wake = await wakes.next() {
+            switch wake {
+            case .clientGone:
+                return .clientGone
+            case .heartbeat:
+                try await body.write(ByteBuffer(string: " "))
+            case .events:
+                guard Self.fold(subscription, into: &encoder, signal) else { continue }
+                var output = FrameOutput()
+                _ = encoder.finish(into: &output)
+                let (pieces, leases) = output.take()
+                for piece in pieces { try await body.writeSliced(piece) }
+                try await body.finish(nil)
+                withExtendedLifetime(leases) {}
+                return .answered
+            }
+        }
+        return .clientGone
+    }
+}
+
+extension ResponseBodyWriter {
+    /// Writes a large buffer in pieces of 64 KiB, so that memory is freed as the client takes it.
+    mutating func writeSliced(_ buffer: ByteBuffer) async throws {
+        var rest = buffer
+        while let slice = rest.readSlice(length: min(64 << 10, rest.readableBytes)), slice.readableBytes > 0 {
+            try await self.write(slice)
+        }
+    }
+}
+
+extension ResponseWriter {
+    consuming func writeWhole(_ response: DialectResponse, adding headers: HTTPFields) async throws {
+        var fields = response.headers
+        for field in headers { fields[field.name] = field.value }
+        fields[.contentLength] = String(response.body.readableBytes)
+        let head = HTTPResponse(status: .init(code: response.status), headerFields: fields)
+        if response.body.readableBytes == 0 {
+            try await self.writeResponse(head)
+        } else {
+            try await self.write(response: head, body: ResponseBody(byteBuffer: response.body))
+        }
+    }
+}

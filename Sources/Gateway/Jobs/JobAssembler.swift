@@ -1,0 +1,345 @@
+import Dialects
+import ImageGeneration
+import NIOCore
+import Providers
+import StreamCodecs
+
+/// Turns what an upstream does into the job's events: keeps their order, counts pictures, measures phases, and ends the job
+/// exactly once. A state machine without clock or I/O; the driver performs its steps in order.
+struct JobAssembler {
+    enum Step {
+        case append(JobEvent, stage: Stage?, progress: Int?)
+        /// Keep the picture, then call ``stored(_:result:now:)``.
+        case store(imageIndex: Int, ImageID, ImagePayload, ImageFormat)
+        /// Call ``flushStage(now:)`` after the delay.
+        case flushStage(afterMilliseconds: Int)
+        /// The job is over; its terminal event is among the steps before.
+        case ended
+    }
+
+    private struct Picture {
+        var image: FinishedImage
+        var isAnnounced: Bool
+        var isKept: Bool
+    }
+
+    private let plan: JobPlan
+    private let keepsImages: Bool
+    private let createdAt: Timestamp
+    private let makeImageID: @Sendable () -> ImageID
+
+    private var stage = Stage.queued
+    private var pictures: [Int: Picture] = [:]
+    private var failures: [ImageFailure] = []
+    private var previewFractions: [Int: Double] = [:]
+    private var usage = Usage.zero
+    private var model: String?
+    private var workBegan: Timestamp?
+    private var firstPreview: Timestamp?
+    private var lastPicture: Timestamp?
+    private var isFinishing = false
+    private var finishError: GatewayError?
+    private var lastStageAt: Timestamp?
+    private var heldStatus: UpstreamStatus?
+    private(set) var isOver = false
+    private var mayBeBilled = GatewayError.Billed.no
+
+    /// At most one stage event in this time, transitions apart.
+    private static let stageInterval: Int64 = 250
+
+    init(
+        plan: JobPlan, keepsImages: Bool, createdAt: Timestamp, makeImageID: @escaping @Sendable () -> ImageID
+    ) {
+        self.plan = plan
+        self.keepsImages = keepsImages
+        self.createdAt = createdAt
+        self.makeImageID = makeImageID
+    }
+
+    /// The first event of every job.
+    mutating func begin(now: Timestamp) -> [Step] {
+        self.lastStageAt = now
+        var change = self.change("Waiting for \(self.plan.upstream.name).", now: now)
+        change.dropped = self.plan.dropped
+        return [.append(.stage(change), stage: .queued, progress: nil)]
+    }
+
+    /// A call that may cost something has sent its first byte.
+    mutating func submitted() { self.mayBeBilled = .maybe }
+
+    mutating func apply(_ event: UpstreamEvent, payloadLease: PayloadLease?, now: Timestamp) -> [Step] {
+        guard !self.isOver else { return [] }
+        switch event {
+        case .accepted:
+            return self.enter(.processing, now: now)
+        case .handle, .unknownEvent:
+            return []
+        case .status(let status):
+            return self.apply(status, now: now)
+        case .partialImage(let index, let number, let attributes, let payload):
+            guard self.isWanted(index), self.pictures[index] == nil else { return [] }
+            return self.preview(
+                index, number, attributes, ImagePayload(canonical: payload, lease: payloadLease), now: now)
+        case .textDelta(let text):
+            return self.enter(.processing, now: now) + [.append(.textDelta(text), stage: nil, progress: nil)]
+        case .image(let image):
+            return self.finished(image, lease: payloadLease, now: now)
+        case .imageFailed(let index, let error):
+            guard self.isWanted(index), self.pictures[index] == nil else { return [] }
+            self.failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
+            return []
+        case .usage(let usage):
+            self.usage = self.usage + usage
+            if usage != .zero { self.mayBeBilled = .yes }
+            return []
+        case .model(let name):
+            self.model = name
+            return []
+        }
+    }
+
+    private func isWanted(_ index: Int) -> Bool { (0..<max(1, self.plan.request.count)).contains(index) }
+
+    // MARK: Stages
+
+    private mutating func apply(_ status: UpstreamStatus, now: Timestamp) -> [Step] {
+        let forward = min(status.stage, .generating) > self.stage
+        guard forward || now.milliseconds - (self.lastStageAt?.milliseconds ?? 0) >= Self.stageInterval else {
+            let isNew = self.heldStatus == nil
+            self.heldStatus = status
+            return isNew ? [.flushStage(afterMilliseconds: Int(Self.stageInterval))] : []
+        }
+        return self.announce(status, now: now)
+    }
+
+    mutating func flushStage(now: Timestamp) -> [Step] {
+        guard !self.isOver, let status = self.heldStatus else { return [] }
+        return self.announce(status, now: now)
+    }
+
+    private mutating func announce(_ status: UpstreamStatus, now: Timestamp) -> [Step] {
+        self.heldStatus = nil
+        self.move(to: min(status.stage, .generating), now: now)
+        self.lastStageAt = now
+        var change = self.change(status.message ?? Self.message(self.stage, self.plan.upstream.name), now: now)
+        change.queuePosition = status.queuePosition
+        change.estimatedMilliseconds = status.estimatedMilliseconds
+        return [.append(.stage(change), stage: self.stage, progress: status.progress)]
+    }
+
+    /// Tells a stage once, when it is reached.
+    private mutating func enter(_ stage: Stage, now: Timestamp) -> [Step] {
+        guard stage > self.stage else { return [] }
+        return self.announce(UpstreamStatus(stage: stage), now: now)
+    }
+
+    private mutating func move(to stage: Stage, now: Timestamp) {
+        guard stage > self.stage else { return }
+        if self.stage == .queued { self.workBegan = now }
+        self.stage = stage
+    }
+
+    private func change(_ message: String, now: Timestamp) -> StageChange {
+        StageChange(
+            message: message, elapsedMilliseconds: self.elapsed(since: self.createdAt, now),
+            upstream: self.plan.upstream.name, attempt: 1)
+    }
+
+    private static func message(_ stage: Stage, _ upstream: String) -> String {
+        switch stage {
+        case .queued: "Waiting for \(upstream)."
+        case .processing: "\(upstream) has taken the request."
+        case .generating: "The picture is developing."
+        case .uploading: "The picture is being stored."
+        case .completed, .error, .cancelled: ""
+        }
+    }
+
+    // MARK: Pictures
+
+    private mutating func preview(
+        _ index: Int, _ number: Int, _ attributes: UpstreamImageAttributes, _ payload: ImagePayload, now: Timestamp
+    ) -> [Step] {
+        var steps = self.enter(.generating, now: now)
+        if self.firstPreview == nil { self.firstPreview = now }
+        let asked = Double(max(self.plan.request.partialImages ?? 0, number + 1))
+        self.previewFractions[index] = Double(number + 1) / (asked + 1)
+        let format = ImageHeader.read(Base64.decodePrefix(payload.base64, maximumBytes: 64))?.format
+        let event = PartialImage(
+            imageIndex: index, partialImageIndex: number,
+            attributes: self.attributes(attributes, format: format, pixels: nil, now: now), payload: payload)
+        steps.append(.append(.partialImage(event), stage: self.stage, progress: self.progressOfPictures()))
+        return steps
+    }
+
+    private mutating func finished(_ image: UpstreamImage, lease: PayloadLease?, now: Timestamp) -> [Step] {
+        guard self.isWanted(image.imageIndex), self.pictures[image.imageIndex] == nil else { return [] }
+        self.mayBeBilled = .yes
+        let payload = ImagePayload(canonical: image.payload, lease: lease)
+        guard let header = Self.header(of: payload) else {
+            self.failures.append(
+                ImageFailure(
+                    imageIndex: image.imageIndex, code: .imageRefused,
+                    message: "The upstream's picture is not of a type the gateway relays."))
+            return []
+        }
+        var steps = self.enter(.generating, now: now)
+        if let usage = image.usage { self.usage = self.usage + usage }
+        self.previewFractions[image.imageIndex] = 1
+        self.lastPicture = now
+        let event = FinishedImage(
+            imageIndex: image.imageIndex, imageID: self.makeImageID(), width: header.width, height: header.height,
+            attributes: self.attributes(
+                image.attributes, format: header.format, pixels: (header.width, header.height), now: now),
+            fileSize: payload.decodedCount, usage: image.usage, revisedPrompt: image.revisedPrompt, payload: payload)
+        let waits = self.keepsImages && self.plan.delivery.carriesURL
+        self.pictures[image.imageIndex] = Picture(image: event, isAnnounced: !waits, isKept: !self.keepsImages)
+        if self.pictures.count + self.failures.count >= self.plan.request.count, self.keepsImages {
+            steps += self.upload(now: now)
+        }
+        if !waits { steps.append(.append(.image(event), stage: self.stage, progress: self.progressOfPictures())) }
+        if self.keepsImages {
+            steps.append(.store(imageIndex: image.imageIndex, event.imageID, payload, header.format))
+        }
+        return steps
+    }
+
+    private mutating func upload(now: Timestamp) -> [Step] {
+        guard self.stage < .uploading else { return [] }
+        self.move(to: .uploading, now: now)
+        self.lastStageAt = now
+        let change = self.change(Self.message(.uploading, self.plan.upstream.name), now: now)
+        return [.append(.stage(change), stage: .uploading, progress: nil)]
+    }
+
+    /// Most headers lie in the first kilobyte; some JPEGs carry much before theirs.
+    private static func header(of payload: ImagePayload) -> ImageHeader? {
+        ImageHeader.read(Base64.decodePrefix(payload.base64, maximumBytes: 1024))
+            ?? ImageHeader.read(Base64.decodePrefix(payload.base64, maximumBytes: 64 << 10))
+    }
+
+    private func attributes(
+        _ upstream: UpstreamImageAttributes, format: ImageFormat?, pixels: (Int, Int)?, now: Timestamp
+    ) -> ImageAttributes {
+        let asked = self.plan.request.size.flatMap { size -> String? in
+            switch size {
+            case .named(let name): name
+            case .pixels(let width, let height): "\(width)x\(height)"
+            case .aspectRatio: nil
+            }
+        }
+        return ImageAttributes(
+            size: upstream.size ?? asked ?? pixels.map { "\($0.0)x\($0.1)" } ?? "auto",
+            quality: upstream.quality ?? self.plan.request.quality ?? "auto",
+            background: upstream.background ?? self.plan.request.background ?? "auto",
+            outputFormat: format?.rawValue ?? upstream.outputFormat ?? self.plan.request.outputFormat?.rawValue ?? "png",
+            createdAt: upstream.createdAt ?? now.seconds)
+    }
+
+    private func progressOfPictures() -> Int {
+        let done = self.previewFractions.values.reduce(0, +) / Double(max(1, self.plan.request.count))
+        return Stage.generating.progressFloor + Int(Double(Stage.generating.progressShare) * min(1, done))
+    }
+
+    /// The store has the picture, or has failed to take it.
+    mutating func stored(_ imageIndex: Int, result: Result<SignedURL?, GatewayError>, now: Timestamp) -> [Step] {
+        guard !self.isOver, var picture = self.pictures[imageIndex] else { return [] }
+        picture.isKept = true
+        var steps: [Step] = []
+        switch result {
+        case .success(let url):
+            if self.plan.delivery.carriesURL { picture.image.url = url }
+            if !picture.isAnnounced {
+                if !self.plan.delivery.carriesPayload { picture.image.payload = nil }
+                steps.append(.append(.image(picture.image), stage: self.stage, progress: self.progressOfPictures()))
+                picture.isAnnounced = true
+            }
+            self.pictures[imageIndex] = picture
+        case .failure(let error):
+            if picture.isAnnounced {
+                // The client has the bytes; that they are not kept is the operator's business.
+                self.pictures[imageIndex] = picture
+            } else {
+                self.pictures[imageIndex] = nil
+                self.failures.append(ImageFailure(imageIndex: imageIndex, code: error.code, message: error.message))
+            }
+        }
+        return steps + self.endIfPossible(now: now)
+    }
+
+    // MARK: Endings
+
+    /// The exchange is over; the job ends once every picture is kept.
+    mutating func finish(_ error: GatewayError?, now: Timestamp) -> [Step] {
+        guard !self.isOver, !self.isFinishing else { return [] }
+        self.isFinishing = true
+        self.finishError = error
+        var steps: [Step] = []
+        if self.pictures.values.contains(where: { !$0.isKept }) { steps += self.upload(now: now) }
+        return steps + self.endIfPossible(now: now)
+    }
+
+    private mutating func endIfPossible(now: Timestamp) -> [Step] {
+        guard self.isFinishing, self.pictures.values.allSatisfy(\.isKept) else { return [] }
+        self.isOver = true
+        let images = self.pictures.sorted { $0.key < $1.key }.map(\.value.image)
+        guard !images.isEmpty else { return [.append(.error(self.failure), stage: .error, progress: nil), .ended] }
+        return [.append(.completed(self.completion(images, now: now)), stage: .completed, progress: 100), .ended]
+    }
+
+    private var failure: GatewayError {
+        var error = self.finishError
+            ?? self.failures.first.map { GatewayError($0.code, $0.message) }
+            ?? GatewayError(.noImage, "The upstream finished without a picture.")
+        error.billed = Self.dearer(error.billed, error.code == .refused ? .no : self.mayBeBilled, of: error)
+        return error
+    }
+
+    /// What was spent does not become cheaper by the way it ended; an upstream's own refusal knows best.
+    private static func dearer(
+        _ told: GatewayError.Billed, _ known: GatewayError.Billed, of error: GatewayError
+    ) -> GatewayError.Billed {
+        if told == .yes || known == .yes { return .yes }
+        let refusedBeforeWork = error.upstreamStatus.map { (400..<500).contains($0) } ?? false
+        if error.code == .upstreamUnreachable || refusedBeforeWork { return told }
+        return told == .maybe ? .maybe : known
+    }
+
+    private func completion(_ images: [FinishedImage], now: Timestamp) -> Completion {
+        let began = self.workBegan ?? self.createdAt
+        let received = self.lastPicture ?? now
+        var failures = self.failures
+        if let error = self.finishError {
+            for index in 0..<self.plan.request.count
+            where self.pictures[index] == nil && !failures.contains(where: { $0.imageIndex == index }) {
+                failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
+            }
+        }
+        return Completion(
+            images: images.map { image in
+                var image = image
+                image.payload = nil
+                return image
+            },
+            failures: failures.sorted { $0.imageIndex < $1.imageIndex }, usage: self.usage,
+            upstream: self.plan.upstream.name,
+            model: self.model ?? self.plan.upstream.model ?? self.plan.request.model ?? "",
+            timings: Timings(
+                queued: self.elapsed(since: self.createdAt, began),
+                firstPreview: self.firstPreview.map { self.elapsed(since: self.createdAt, $0) },
+                generating: self.elapsed(since: began, received), uploading: self.elapsed(since: received, now),
+                total: self.elapsed(since: self.createdAt, now)))
+    }
+
+    /// Ends the job at once; what the upstream still brings is discarded.
+    mutating func cancel(_ reason: Cancellation.Reason, now: Timestamp) -> [Step] {
+        guard !self.isOver else { return [] }
+        self.isOver = true
+        let event = JobEvent.cancelled(Cancellation(reason: reason, billed: self.mayBeBilled))
+        return [.append(event, stage: .cancelled, progress: nil), .ended]
+    }
+
+    private func elapsed(since start: Timestamp, _ end: Timestamp) -> Int {
+        Int(max(0, end.milliseconds - start.milliseconds))
+    }
+}

@@ -1,0 +1,160 @@
+import Dialects
+import ImageGeneration
+import Providers
+
+/// Decides about a decoded request: which of its path's routes, what the route adds, forces and allows, and which upstream.
+struct JobPlanner: Sendable {
+    let live: LiveTable
+
+    struct Decision: Sendable {
+        let plan: JobPlan
+        let route: RouteTable.Route
+    }
+
+    /// - Throws: `invalid_parameter`, `unsupported_parameter`, `upstream_unavailable`.
+    func plan(_ decoded: DecodedRequest, candidates: RouteCandidates) throws(GatewayError) -> Decision {
+        let route = try self.route(decoded.image, candidates)
+        var request = decoded.image
+        route.defaults?.fill(&request)
+        route.force?.overwrite(&request)
+        try self.checkAllowance(request, route)
+        let (target, timeouts) = try self.target(for: request, route)
+        let dropped = try self.adapt(&request, to: target, route)
+        let plan = JobPlan(
+            route: route.name, request: request, upstream: target, dropped: dropped, delivery: route.delivery,
+            disconnect: route.onDisconnect, timeouts: timeouts)
+        return Decision(plan: plan, route: route)
+    }
+
+    private func route(
+        _ request: ImageRequest, _ candidates: RouteCandidates
+    ) throws(GatewayError) -> RouteTable.Route {
+        if let route = candidates.match(model: request.model) { return route }
+        guard let model = request.model else {
+            throw GatewayError(.invalidParameter, "A model must be named here.", parameter: "model")
+        }
+        throw GatewayError(
+            .invalidParameter, "No route of this path serves the model '\(model.prefix(100))'.", parameter: "model")
+    }
+
+    private func checkAllowance(_ request: ImageRequest, _ route: RouteTable.Route) throws(GatewayError) {
+        if let most = route.allow.maximumCount, request.count > most {
+            throw GatewayError(.invalidParameter, "At most \(most) pictures may be asked for here.", parameter: "n")
+        }
+        if let models = route.allow.models, let model = request.model, !models.contains(where: { $0.matches(model) }) {
+            throw GatewayError(.invalidParameter, "This model is not allowed here.", parameter: "model")
+        }
+        if let sizes = route.allow.sizes, let size = request.size, !sizes.contains(size.text) {
+            throw GatewayError(
+                .invalidParameter, "The size must be one of \(sizes.joined(separator: ", ")).", parameter: "size")
+        }
+    }
+
+    /// The first upstream of the route that can be called and knows the operation.
+    private func target(
+        for request: ImageRequest, _ route: RouteTable.Route
+    ) throws(GatewayError) -> (UpstreamTarget, RouteTable.Timeouts) {
+        for entry in route.upstreams {
+            guard let target = self.live.target(entry) else { continue }
+            if target.adapter.capabilities.operations.contains(request.operation) { return (target, entry.timeouts) }
+        }
+        throw GatewayError(
+            .upstreamUnavailable, "No upstream of this route can be called now.", retryAfterMilliseconds: 30_000)
+    }
+
+    /// Brings the request within what the upstream understands, as the route's `unsupported` says.
+    private func adapt(
+        _ request: inout ImageRequest, to target: UpstreamTarget, _ route: RouteTable.Route
+    ) throws(GatewayError) -> [String] {
+        let capabilities = target.adapter.capabilities
+        if request.count > capabilities.maximumCount {
+            throw GatewayError(
+                .unsupportedParameter, "\(target.name) makes at most \(capabilities.maximumCount) pictures a request.",
+                parameter: "n")
+        }
+        // Previews are a wish everywhere: an upstream that shows fewer, or none, is no failure.
+        if !capabilities.previews { request.partialImages = nil }
+        let foreign = request.givenParameters.filter { !capabilities.parameters.contains($0) }
+        guard let first = foreign.first else { return [] }
+        if route.unsupported == .refuse {
+            throw GatewayError(
+                .unsupportedParameter, "\(target.name) does not understand '\(first)'.", parameter: first)
+        }
+        for name in foreign { request.remove(parameter: name) }
+        return foreign
+    }
+}
+
+extension ImageRequest.Size {
+    /// As in `allow.sizes`.
+    var text: String {
+        switch self {
+        case .named(let name): name
+        case .pixels(let width, let height): "\(width)x\(height)"
+        case .aspectRatio(let width, let height): "\(width):\(height)"
+        }
+    }
+}
+
+extension ImageRequest {
+    /// Names of the optional parameters the request gives, in the unified spelling.
+    var givenParameters: [String] {
+        let given: [(String, Bool)] = [
+            ("negative_prompt", self.negativePrompt != nil), ("size", self.size != nil),
+            ("quality", self.quality != nil), ("output_format", self.outputFormat != nil),
+            ("output_compression", self.outputCompression != nil), ("background", self.background != nil),
+            ("style", self.style != nil), ("seed", self.seed != nil), ("mask", self.mask != nil),
+            ("user", self.user != nil),
+        ]
+        return given.filter(\.1).map(\.0)
+    }
+
+    mutating func remove(parameter: String) {
+        switch parameter {
+        case "negative_prompt": self.negativePrompt = nil
+        case "size": self.size = nil
+        case "quality": self.quality = nil
+        case "output_format": self.outputFormat = nil
+        case "output_compression": self.outputCompression = nil
+        case "background": self.background = nil
+        case "style": self.style = nil
+        case "seed": self.seed = nil
+        case "mask": self.mask = nil
+        case "user": self.user = nil
+        default: break
+        }
+    }
+}
+
+extension RequestFields {
+    /// `defaults`: only what the request leaves open.
+    func fill(_ request: inout ImageRequest) {
+        request.model = request.model ?? self.model?.value
+        request.size = request.size ?? self.size?.value
+        request.quality = request.quality ?? self.quality?.value
+        request.outputFormat = request.outputFormat ?? self.outputFormat?.value
+        request.outputCompression = request.outputCompression ?? self.outputCompression?.value
+        request.background = request.background ?? self.background?.value.rawValue
+        request.style = request.style ?? self.style?.value
+        request.seed = request.seed ?? self.seed?.value
+        request.partialImages = request.partialImages ?? self.partialImages?.value
+        request.negativePrompt = request.negativePrompt ?? self.negativePrompt?.value
+        // A request that names no count asks for one; the unified model does not tell the two apart.
+        if let n = self.n?.value, request.count == 1 { request.count = n }
+    }
+
+    /// `force`: whatever the request says.
+    func overwrite(_ request: inout ImageRequest) {
+        if let model = self.model { request.model = model.value }
+        if let size = self.size { request.size = size.value }
+        if let quality = self.quality { request.quality = quality.value }
+        if let format = self.outputFormat { request.outputFormat = format.value }
+        if let compression = self.outputCompression { request.outputCompression = compression.value }
+        if let background = self.background { request.background = background.value.rawValue }
+        if let style = self.style { request.style = style.value }
+        if let seed = self.seed { request.seed = seed.value }
+        if let previews = self.partialImages { request.partialImages = previews.value }
+        if let negative = self.negativePrompt { request.negativePrompt = negative.value }
+        if let n = self.n { request.count = n.value }
+    }
+}

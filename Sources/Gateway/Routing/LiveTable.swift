@@ -1,0 +1,100 @@
+import ImageGeneration
+import Providers
+import Synchronization
+import Transport
+
+/// A route table with everything made that it names: what requests are served by until the next reload.
+struct LiveTable: Sendable {
+    let table: RouteTable
+    /// Base of absolute URLs, without trailing slash.
+    private(set) var publicURL: String
+    private let targets: [String: UpstreamTarget]
+
+    /// - Parameters:
+    ///   - publicURL: as configured or as listened on.
+    ///   - simulator: root URL of the embedded simulator, where a table names it.
+    /// - Throws: ``UpstreamProblem`` for an upstream whose provider refuses its configuration.
+    init(_ table: RouteTable, publicURL: String, simulator: String?) throws {
+        self.table = table
+        self.publicURL = publicURL
+        var targets: [String: UpstreamTarget] = [:]
+        for upstream in table.upstreams where upstream.isAvailable {
+            targets[upstream.name] = try Self.target(upstream, simulator: simulator)
+        }
+        self.targets = targets
+    }
+
+    /// The same under another public URL.
+    func published(at publicURL: String) -> LiveTable {
+        var table = self
+        table.publicURL = publicURL
+        return table
+    }
+
+    /// Nil for an upstream that is not available.
+    func target(_ target: RouteTable.Target) -> UpstreamTarget? {
+        var found = self.targets[target.upstream.name]
+        if let model = target.model { found?.model = model }
+        return found
+    }
+
+    private static func target(_ upstream: RouteTable.Upstream, simulator: String?) throws -> UpstreamTarget {
+        guard let factory = ProviderRegistry.factory(named: upstream.provider) else {
+            throw UpstreamProblem(upstream: upstream.name, message: "provider \(upstream.provider) is not known")
+        }
+        let base = try Self.baseURL(upstream, simulator: simulator)
+        guard let host = StrictURL(base)?.host else {
+            throw UpstreamProblem(upstream: upstream.name, message: "base_url \(base) is not a plain URL")
+        }
+        let configuration = ProviderConfiguration(
+            name: upstream.name, baseURL: base, apiKey: upstream.apiKey?.reveal(), model: upstream.model,
+            maximumEventBytes: upstream.maximumEventBytes, preset: upstream.preset)
+        do {
+            return UpstreamTarget(
+                name: upstream.name, adapter: try factory(configuration), model: upstream.model,
+                connection: UpstreamConnectionPolicy(
+                    version: upstream.http == .http2 ? .http2 : .http1,
+                    proxy: upstream.base == .simulator ? "" : upstream.proxy),
+                resultHosts: upstream.resultHosts, host: host, allowsPrivateNetwork: upstream.privateNetwork)
+        } catch {
+            throw UpstreamProblem(upstream: upstream.name, message: "\(error.key): \(error.message)")
+        }
+    }
+
+    private static func baseURL(_ upstream: RouteTable.Upstream, simulator: String?) throws -> String {
+        switch upstream.base {
+        case .url(let url): return url
+        case .simulator:
+            guard let simulator else {
+                throw UpstreamProblem(upstream: upstream.name, message: "the embedded simulator does not run")
+            }
+            return simulator + SimulatorPaths.root(provider: upstream.provider)
+        }
+    }
+}
+
+/// Where the simulator speaks each provider's API, below its root.
+package enum SimulatorPaths {
+    package static func root(provider: String) -> String {
+        provider == "queue" ? "/api/v1/images" : "/v1"
+    }
+}
+
+/// Why a configured upstream cannot be used.
+package struct UpstreamProblem: Error, Sendable, CustomStringConvertible {
+    let upstream: String
+    let message: String
+
+    package var description: String { "upstream \(self.upstream): \(self.message)" }
+}
+
+/// The table in force; replaced whole by a reload.
+final class TableHolder: Sendable {
+    private let state: Mutex<LiveTable>
+
+    init(_ table: LiveTable) { self.state = Mutex(table) }
+
+    var current: LiveTable { self.state.withLock { $0 } }
+
+    func replace(_ table: LiveTable) { self.state.withLock { $0 = table } }
+}

@@ -1,0 +1,324 @@
+import HTTPTypes
+import ImageGeneration
+import Logging
+import NIOCore
+import Providers
+import Storage
+import Transport
+
+/// Performs one job's exchange over the transport and writes its log. Everything happens on the session's transport thread:
+/// the pieces of a response go from libcurl's callback through decoder, exchange and assembler into the log without a change of
+/// thread.
+///
+/// `@unchecked Sendable`: every stored `var` is touched only on the session's thread. `start` hands the driver to
+/// that thread through the session's queue, which orders it before all callbacks; `cancel` and `stored` go through the same
+/// queue.
+final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
+    struct Environment: Sendable {
+        var transport: any UpstreamTransport
+        var budget: PayloadBudget
+        var keeper: ImageKeeper?
+        var now: @Sendable () -> Timestamp
+        var logger: Logger
+        /// Called once when the job is over and its session closed.
+        var onEnd: @Sendable (Job) -> Void
+    }
+
+    private let job: Job
+    private let environment: Environment
+    private let urlPolicy: ResultURLPolicy
+    private var exchange: any ProviderExchange
+    private var assembler: JobAssembler
+    private var session: (any UpstreamSession)?
+    private var purposes: [Int: ExchangeCall.Purpose] = [:]
+    private var isExchangeOver = false
+    private var isClosed = false
+
+    /// Timer numbers of the driver's own, above any an exchange uses.
+    private enum OwnTimer {
+        static let total = UpstreamTimerID(-1)
+        static let queue = UpstreamTimerID(-2)
+        static let stage = UpstreamTimerID(-3)
+        static let cancel = UpstreamTimerID(-4)
+    }
+
+    /// How long an upstream is given to hear that a job is cancelled.
+    private static let cancelGrace = Duration.seconds(10)
+
+    init(job: Job, exchange: any ProviderExchange, environment: Environment) {
+        self.job = job
+        self.exchange = exchange
+        self.environment = environment
+        let target = job.plan.upstream
+        self.urlPolicy = ResultURLPolicy(
+            ownHost: target.host, hosts: target.resultHosts, allowsPrivateNetwork: target.allowsPrivateNetwork)
+        self.assembler = JobAssembler(
+            plan: job.plan, keepsImages: environment.keeper != nil, createdAt: job.createdAt, makeImageID: { ImageID() })
+    }
+
+    func start() {
+        self.perform(self.assembler.begin(now: self.job.createdAt))
+        let session = self.environment.transport.open(self)
+        self.session = session
+        // The session holds the driver until it closes, so the job need not.
+        self.job.onCancel { [weak self] reason in
+            guard let self else { return }
+            session.execute { self.cancel(reason) }
+        }
+        session.execute { [self] in
+            session.schedule(OwnTimer.queue, after: self.job.plan.timeouts.queue)
+            var actions = ExchangeActions()
+            self.exchange.start(into: &actions)
+            self.perform(actions)
+        }
+    }
+
+    // MARK: From the transport
+
+    func received(head: UpstreamResponseHead, call: UpstreamCallID) {
+        guard let purpose = self.purposes[call.rawValue] else { return }
+        if purpose == .submit, (200..<300).contains(head.status) { self.accepted() }
+        self.feed { exchange, actions in
+            exchange.received(
+                head: ExchangeResponseHead(status: head.status, headers: head.headers), call: call.rawValue,
+                into: &actions)
+        }
+    }
+
+    func received(bytes: UnsafeRawBufferPointer, call: UpstreamCallID) {
+        self.feed { exchange, actions in
+            exchange.received(bytes: bytes, call: call.rawValue, into: &actions)
+        }
+    }
+
+    func ended(call: UpstreamCallID, failure: UpstreamFailure?) {
+        guard let purpose = self.purposes.removeValue(forKey: call.rawValue) else { return }
+        let error = failure?.gatewayError(purpose: purpose, upstream: self.job.plan.upstream.name)
+        if let failure {
+            if purpose == .submit, failure.requestSent { self.assembler.submitted() }
+            self.environment.logger.debug(
+                "upstream call failed",
+                metadata: ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
+        }
+        self.feed { exchange, actions in
+            if let error {
+                exchange.failed(call: call.rawValue, error: error, into: &actions)
+            } else {
+                exchange.ended(call: call.rawValue, into: &actions)
+            }
+        }
+    }
+
+    func timerFired(_ id: UpstreamTimerID) {
+        switch id {
+        case OwnTimer.total:
+            self.expire("The upstream did not finish within the route's total time.")
+        case OwnTimer.queue:
+            guard self.job.log.standing.stage == .queued else { return }
+            self.expire("The request waited longer than the route's queue time.")
+        case OwnTimer.stage:
+            self.perform(self.assembler.flushStage(now: self.environment.now()))
+        case OwnTimer.cancel:
+            self.close()
+        default:
+            self.feed { exchange, actions in exchange.timerFired(id.rawValue, into: &actions) }
+        }
+    }
+
+    private func feed(_ input: (inout any ProviderExchange, inout ExchangeActions) -> Void) {
+        guard !self.isExchangeOver else { return }
+        var actions = ExchangeActions()
+        input(&self.exchange, &actions)
+        if !actions.isEmpty { self.perform(actions) }
+    }
+
+    // MARK: Actions of the exchange
+
+    private func perform(_ actions: ExchangeActions) {
+        for action in actions {
+            guard !self.isExchangeOver else { return }
+            switch action {
+            case .send(let call, let number): self.send(call, number)
+            case .abandon(let number):
+                self.purposes[number] = nil
+                self.session?.cancel(UpstreamCallID(number))
+            case .emit(let event): self.emit(event)
+            case .wait(let milliseconds, let timer):
+                self.session?.schedule(UpstreamTimerID(timer), after: .milliseconds(milliseconds))
+            case .finish(let error): self.finish(error)
+            }
+        }
+    }
+
+    private func send(_ call: ExchangeCall, _ number: Int) {
+        if call.purpose == .resultURL {
+            do {
+                try self.urlPolicy.check(call.url)
+            } catch {
+                self.environment.logger.warning("result URL refused", metadata: ["reason": "\(error.cause ?? "")"])
+                self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
+                return
+            }
+        }
+        self.purposes[number] = call.purpose
+        if call.purpose == .submit { self.assembler.submitted() }
+        self.session?.send(
+            UpstreamCall(
+                method: call.method, url: call.url, headers: call.headers, body: call.body,
+                timeouts: self.timeouts(call.purpose), connection: self.job.plan.upstream.connection,
+                maximumResponseBytes: call.maximumResponseBytes),
+            id: UpstreamCallID(number))
+    }
+
+    private func timeouts(_ purpose: ExchangeCall.Purpose) -> UpstreamTimeouts {
+        let limits = self.job.plan.timeouts
+        switch purpose {
+        case .submit, .events:
+            return UpstreamTimeouts(connect: limits.connect, firstByte: limits.firstByte, idle: limits.idle)
+        case .status, .result, .resultURL:
+            return UpstreamTimeouts(
+                connect: limits.connect, firstByte: min(.seconds(60), limits.firstByte),
+                idle: min(.seconds(30), limits.idle), total: .seconds(120))
+        case .cancel:
+            return UpstreamTimeouts(connect: limits.connect, total: Self.cancelGrace)
+        }
+    }
+
+    private func emit(_ event: UpstreamEvent) {
+        var lease: PayloadLease?
+        switch event {
+        case .partialImage(_, _, _, let payload):
+            lease = self.environment.budget.lease(payload.storageCapacity)
+            // No room: this preview is dropped, the next or the picture itself supersedes it.
+            if lease == nil { return }
+        case .image(let image):
+            lease = self.environment.budget.leaseAlways(image.payload.storageCapacity)
+        case .unknownEvent(let type):
+            self.environment.logger.debug("unknown upstream event skipped", metadata: ["type": "\(type)"])
+        case .accepted, .handle, .status, .textDelta, .imageFailed, .usage, .model:
+            break
+        }
+        if case .unknownEvent = event {} else { self.accepted() }
+        self.perform(self.assembler.apply(event, payloadLease: lease, now: self.environment.now()))
+    }
+
+    /// The upstream has taken the request: its time runs, and a response's status is settled.
+    private func accepted() {
+        guard !self.job.commitment.isOpen else { return }
+        self.session?.schedule(OwnTimer.total, after: self.job.plan.timeouts.total)
+        self.job.commitment.open()
+    }
+
+    private func expire(_ message: String) {
+        guard !self.isExchangeOver else { return }
+        self.perform(
+            self.assembler.finish(
+                GatewayError(.deadlineExceeded, message, billed: .maybe), now: self.environment.now()))
+        self.tellUpstream()
+    }
+
+    private func finish(_ error: GatewayError?) {
+        self.isExchangeOver = true
+        for call in self.purposes.keys { self.session?.cancel(UpstreamCallID(call)) }
+        self.purposes.removeAll()
+        self.perform(self.assembler.finish(error, now: self.environment.now()))
+        if self.assembler.isOver { self.close() }
+    }
+
+    // MARK: Steps of the job
+
+    private func perform(_ steps: [JobAssembler.Step]) {
+        let now = self.environment.now()
+        for step in steps {
+            switch step {
+            case .append(let event, let stage, let progress):
+                self.job.log.append(event, at: now, stage: stage, progress: progress)
+            case .store(let index, let id, let payload, let format):
+                self.keep(payload, id: id, format: format, index: index)
+            case .flushStage(let delay):
+                self.session?.schedule(OwnTimer.stage, after: .milliseconds(delay))
+            case .ended:
+                self.job.commitment.open()
+                if self.isExchangeOver { self.close() }
+            }
+        }
+    }
+
+    private func keep(_ payload: ImagePayload, id: ImageID, format: ImageFormat, index: Int) {
+        guard let keeper = self.environment.keeper, let session = self.session else { return }
+        keeper.keep(payload, id: id, format: format) { [self] result in
+            session.execute {
+                if case .failure(let error) = result {
+                    self.environment.logger.error(
+                        "image not stored",
+                        metadata: ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? "")"])
+                }
+                self.perform(self.assembler.stored(index, result: result, now: self.environment.now()))
+            }
+        }
+    }
+
+    // MARK: Cancelling and the end
+
+    private func cancel(_ reason: Cancellation.Reason) {
+        guard !self.assembler.isOver else { return }
+        self.perform(self.assembler.cancel(reason, now: self.environment.now()))
+        self.tellUpstream()
+    }
+
+    /// Lets the exchange tell the upstream, within the grace; the job's own log is closed already.
+    private func tellUpstream() {
+        guard !self.isExchangeOver else { return self.close() }
+        self.session?.schedule(OwnTimer.cancel, after: Self.cancelGrace)
+        self.feed { exchange, actions in exchange.cancel(into: &actions) }
+    }
+
+    private func close() {
+        guard !self.isClosed else { return }
+        self.isClosed = true
+        self.isExchangeOver = true
+        self.job.onCancel(nil)
+        self.session?.close()
+        self.session = nil
+        self.logEnd()
+        self.environment.onEnd(self.job)
+    }
+
+    private func logEnd() {
+        guard let terminal = self.job.log.standing.terminal else { return }
+        switch terminal.event {
+        case .error(let error):
+            let level: Logger.Level = error.code.isOperatorsBusiness ? .error : .warning
+            self.environment.logger.log(
+                level: level, "job failed",
+                metadata: ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? error.message)"])
+        case .completed(let completion):
+            self.environment.logger.info(
+                "job completed",
+                metadata: ["images": "\(completion.images.count)", "total_ms": "\(completion.timings.total)"])
+        case .cancelled(let cancellation):
+            self.environment.logger.info("job cancelled", metadata: ["reason": "\(cancellation.reason.rawValue)"])
+        case .stage, .partialImage, .textDelta, .image:
+            break
+        }
+    }
+}
+
+extension GatewayError.Code {
+    /// What a refused request is worth in the log.
+    var logLevel: Logger.Level {
+        switch self {
+        case .internal, .storageFull, .providerAuth, .providerQuota: .error
+        case .notFound, .methodNotAllowed: .debug
+        default: self.source == .client ? .info : .warning
+        }
+    }
+
+    /// Failures nobody but the operator can mend.
+    var isOperatorsBusiness: Bool {
+        switch self {
+        case .providerAuth, .providerQuota, .internal, .storageFull: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,36 @@
+package import ImageGeneration
+import StreamCodecs
+
+/// OpenAI's Images API and what speaks it: `POST {base}/images/generations` and `{base}/images/edits`.
+///
+/// A stream is asked for only where previews are: some models and look-alikes answer nothing else than one JSON document.
+/// Which of the two came is read from the response.
+/// See <https://platform.openai.com/docs/api-reference/images>.
+package struct OpenAIImagesAdapter: ProviderAdapter {
+    private let configuration: ProviderConfiguration
+
+    package init(_ configuration: ProviderConfiguration) throws(ProviderConfigurationProblem) {
+        var configuration = configuration
+        if configuration.baseURL.isEmpty { configuration.baseURL = "https://api.openai.com/v1" }
+        try configuration.validate()
+        self.configuration = configuration
+    }
+
+    package var capabilities: ProviderCapabilities {
+        ProviderCapabilities(
+            operations: [.generate, .edit], previews: true, maximumCount: 10,
+            parameters: [
+                "n", "size", "quality", "output_format", "output_compression", "background", "images",
+                "mask", "user", "moderation", "input_fidelity",
+            ])
+    }
+
+    package func makeExchange(for job: ExchangeJob) throws(GatewayError) -> any ProviderExchange {
+        try self.capabilities.check(job.request, upstream: self.configuration.name)
+        let body = OpenAIImagesRequestBody(request: job.request, configuration: self.configuration)
+        return OpenAIImagesExchange(
+            call: try body.call(entropy: job.entropy), count: job.request.count,
+            partialImages: job.request.partialImages ?? 0, parameters: body.clientParameters,
+            maximumEventBytes: self.configuration.maximumEventBytes, secret: self.configuration.apiKey)
+    }
+}

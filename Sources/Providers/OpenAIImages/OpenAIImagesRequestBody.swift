@@ -1,0 +1,196 @@
+import HTTPTypes
+import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// The unified request in the words of the Images API: JSON for generations, a form for edits of uploads, JSON for edits
+/// of pictures that the upstream fetches itself.
+///
+/// `response_format` and `style` are never written: the models of today refuse the first and do not know the second.
+struct OpenAIImagesRequestBody {
+    let request: ImageRequest
+    let configuration: ProviderConfiguration
+
+    private enum Scalar {
+        case text(String)
+        case integer(Int)
+        case boolean(Bool)
+
+        var text: String {
+            switch self {
+            case .text(let text): text
+            case .integer(let number): String(number)
+            case .boolean(let flag): flag ? "true" : "false"
+            }
+        }
+    }
+
+    var streams: Bool { (self.request.partialImages ?? 0) > 0 }
+
+    func call(entropy: UInt64) throws(GatewayError) -> ExchangeCall {
+        let isEdit = self.request.operation == .edit
+        var call = ExchangeCall(
+            method: .post, url: self.configuration.baseURL + (isEdit ? "/images/edits" : "/images/generations"),
+            purpose: .submit)
+        if let key = self.configuration.apiKey { call.headers[.authorization] = "Bearer \(key)" }
+        call.headers[.accept] = self.streams ? "text/event-stream, application/json" : "application/json"
+        if isEdit, !self.hasReferences {
+            var form = MultipartBody(entropy: entropy)
+            try self.write(into: &form)
+            call.headers[.contentType] = form.contentType
+            call.body = form.finish()
+        } else {
+            call.headers[.contentType] = "application/json"
+            call.body = self.json()
+        }
+        return call
+    }
+
+    /// Names whose values came from the client: upstream's → unified.
+    var clientParameters: [String: String] {
+        var names = ["prompt": "prompt"]
+        for field in self.scalars where field.name != "stream" && field.name != "model" {
+            names[field.name] = field.name
+        }
+        if self.configuration.model == nil, self.request.model != nil { names["model"] = "model" }
+        if !self.request.images.isEmpty {
+            names["image"] = "images"
+            names["images"] = "images"
+        }
+        if self.request.mask != nil { names["mask"] = "mask" }
+        return names
+    }
+
+    private var scalars: [(name: String, value: Scalar)] {
+        var fields: [(name: String, value: Scalar)] = []
+        func put(_ name: String, _ text: String?) { if let text { fields.append((name, .text(text))) } }
+        func put(_ name: String, _ number: Int?) { if let number { fields.append((name, .integer(number))) } }
+        put("model", self.configuration.model ?? self.request.model)
+        put("n", self.request.count > 1 ? self.request.count : nil)
+        put("size", self.request.size.map(Self.size))
+        put("quality", self.request.quality)
+        put("background", self.request.background)
+        put("output_format", self.request.outputFormat?.rawValue)
+        put("output_compression", self.request.outputCompression)
+        put("user", self.request.user)
+        for name in self.request.operation == .edit ? ["input_fidelity", "moderation"] : ["moderation"] {
+            switch self.request.extensions[name] {
+            case .text(let text): put(name, text)
+            case .integer(let number): put(name, Int(exactly: number))
+            case .boolean(let flag): fields.append((name, .boolean(flag)))
+            case nil: break
+            }
+        }
+        if self.streams {
+            fields.append(("stream", .boolean(true)))
+            put("partial_images", self.request.partialImages)
+        }
+        return fields
+    }
+
+    /// `WxH` as given; a ratio becomes the nearest of the sizes every model draws.
+    static func size(_ size: ImageRequest.Size) -> String {
+        switch size {
+        case .named(let name): return name
+        case .pixels(let width, let height): return "\(width)x\(height)"
+        case .aspectRatio(let width, let height):
+            guard width > 0, height > 0 else { return "auto" }
+            let wanted = AspectRatio(width: width, height: height)
+            let sizes = [(1024, 1024), (1536, 1024), (1024, 1536)].map(AspectRatio.init)
+            return wanted.nearest(of: sizes).map { "\($0.width)x\($0.height)" } ?? "auto"
+        }
+    }
+}
+
+// MARK: Form
+
+extension OpenAIImagesRequestBody {
+    private func write(into form: inout MultipartBody) throws(GatewayError) {
+        form.append(name: "prompt", text: self.request.prompt)
+        for field in self.scalars { form.append(name: field.name, text: field.value.text) }
+        let name = self.request.images.count == 1 ? "image" : "image[]"
+        for (index, image) in self.request.images.enumerated() {
+            try self.append(image, name: name, fileName: "image-\(index + 1)", parameter: "images", to: &form)
+        }
+        if let mask = self.request.mask {
+            try self.append(mask, name: "mask", fileName: "mask", parameter: "mask", to: &form)
+        }
+    }
+
+    private func append(
+        _ image: InputImage, name: String, fileName: String, parameter: String, to form: inout MultipartBody
+    ) throws(GatewayError) {
+        let bytes: ByteBuffer
+        switch image.content {
+        case .bytes(let given): bytes = given
+        case .base64(let text):
+            do { bytes = try Base64.decode(text) } catch {
+                throw GatewayError(.invalidParameter, "The picture is not valid base64.", parameter: parameter)
+            }
+        case .url, .fileID:
+            throw GatewayError(.internal, "The request could not be written.", cause: "reference in a form")
+        }
+        let type = InputMediaType.of(image, bytes: bytes)
+        form.append(
+            name: name, fileName: "\(fileName).\(InputMediaType.fileExtension(of: type))", contentType: type,
+            bytes: bytes)
+    }
+}
+
+// MARK: JSON
+
+extension OpenAIImagesRequestBody {
+    /// Some picture is only named, which a form cannot say.
+    private var hasReferences: Bool {
+        (self.request.images + [self.request.mask].compactMap(\.self)).contains { image in
+            switch image.content {
+            case .url, .fileID: true
+            case .bytes, .base64: false
+            }
+        }
+    }
+
+    private func json() -> [ByteBuffer] {
+        var writer = SplicingWriter()
+        writer.json.beginObject()
+        writer.json.field("prompt", self.request.prompt)
+        for field in self.scalars {
+            writer.json.key(dynamic: field.name)
+            switch field.value {
+            case .text(let text): writer.json.value(text)
+            case .integer(let number): writer.json.value(number)
+            case .boolean(let flag): writer.json.value(flag)
+            }
+        }
+        if !self.request.images.isEmpty {
+            writer.json.key("images")
+            writer.json.beginArray()
+            for image in self.request.images { Self.write(image, into: &writer) }
+            writer.json.endArray()
+        }
+        if let mask = self.request.mask {
+            writer.json.key("mask")
+            Self.write(mask, into: &writer)
+        }
+        writer.json.endObject()
+        return writer.finish()
+    }
+
+    private static func write(_ image: InputImage, into writer: inout SplicingWriter) {
+        writer.json.beginObject()
+        switch image.content {
+        case .fileID(let id):
+            writer.json.field("file_id", id)
+        case .url(let url):
+            writer.json.field("image_url", url)
+        case .bytes(let bytes):
+            writer.json.key("image_url")
+            writer.splice(prefix: "data:\(InputMediaType.of(image, bytes: bytes));base64,", Base64.encode(bytes))
+        case .base64(let text):
+            let bytes = Base64.decodePrefix(text, maximumBytes: 64)
+            writer.json.key("image_url")
+            writer.splice(prefix: "data:\(InputMediaType.of(image, bytes: bytes));base64,", text)
+        }
+        writer.json.endObject()
+    }
+}

@@ -1,0 +1,55 @@
+import HTTPTypes
+package import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// Any service that takes a job, tells how it stands and names what came of it; which one is a ``QueueDefinition``.
+package struct QueueAdapter: ProviderAdapter {
+    private let configuration: ProviderConfiguration
+    private let definition: QueueDefinition
+
+    /// The definition is the preset's, the configuration's own, or the preset's with members replaced.
+    package init(_ configuration: ProviderConfiguration) throws(ProviderConfigurationProblem) {
+        try configuration.validate()
+        self.configuration = configuration
+        var layers: [JSONNode] = []
+        if let own = configuration.definition { layers.append(own) }
+        if let preset = configuration.preset { layers.append(try QueuePresets.definition(named: preset)) }
+        guard !layers.isEmpty else {
+            throw ProviderConfigurationProblem(
+                key: "preset", message: "expected one of \(QueuePresets.names.joined(separator: ", ")), or a definition"
+            )
+        }
+        self.definition = try QueueDefinition(layers: layers)
+    }
+
+    package var capabilities: ProviderCapabilities {
+        var parameters = self.definition.body.unifiedNames
+        parameters.subtract(["prompt", "model"])
+        return ProviderCapabilities(
+            operations: self.definition.operations, previews: false, maximumCount: self.definition.maximumCount,
+            parameters: parameters)
+    }
+
+    package func makeExchange(for job: ExchangeJob) throws(GatewayError) -> any ProviderExchange {
+        try self.capabilities.check(job.request, upstream: self.configuration.name)
+        return QueueExchange(job: job, definition: self.definition, configuration: self.configuration)
+    }
+}
+
+/// Definitions that come with the gateway.
+enum QueuePresets {
+    static let names = ["stages"]
+
+    static func definition(named name: String) throws(ProviderConfigurationProblem) -> JSONNode {
+        guard name == "stages" else {
+            throw ProviderConfigurationProblem(
+                key: "preset", message: "expected one of \(self.names.joined(separator: ", "))")
+        }
+        do throws(JSONSyntaxError) {
+            return try JSONDocument(ByteBuffer(bytes: PackageResources.stages_json)).root
+        } catch {
+            throw ProviderConfigurationProblem(key: "preset", message: "line \(error.line): \(error.message)")
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import ImageGeneration
+import NIOCore
+import StreamCodecs
+
+/// A JSON body in pieces: payloads stand between the pieces that were written, uncopied.
+struct SplicingWriter {
+    var json = JSONWriter()
+    private var pieces: [ByteBuffer] = []
+
+    /// Writes a string value: `prefix`, which must need no escaping, and then the payload.
+    mutating func splice(prefix: String = "", _ payload: ByteBuffer) {
+        self.json.beginSplicedString()
+        self.json.buffer.writeString(prefix)
+        self.pieces.append(self.json.takeBuffer())
+        self.pieces.append(payload)
+        self.json.endSplicedString()
+    }
+
+    consuming func finish() -> [ByteBuffer] { self.pieces + [self.json.buffer] }
+}
+
+/// `multipart/form-data` in pieces: the bytes of files are not copied.
+struct MultipartBody {
+    let boundary: String
+    private var pieces: [ByteBuffer] = []
+    private var text = ByteBuffer()
+
+    init(entropy: UInt64) {
+        var generator = SplitMix(state: entropy)
+        self.boundary = "safelight-" + [generator.next(), generator.next()].map { String($0, radix: 36) }.joined()
+    }
+
+    var contentType: String { "multipart/form-data; boundary=\(self.boundary)" }
+
+    /// Names and file names are the gateway's own and need no escaping.
+    mutating func append(name: String, text: String) {
+        self.text.writeString(
+            "--\(self.boundary)\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n\(text)\r\n")
+    }
+
+    mutating func append(name: String, fileName: String, contentType: String, bytes: ByteBuffer) {
+        self.text.writeString(
+            "--\(self.boundary)\r\nContent-Disposition: form-data; name=\"\(name)\"; filename=\"\(fileName)\"\r\n"
+                + "Content-Type: \(contentType)\r\n\r\n")
+        self.pieces += [self.text, bytes]
+        self.text = ByteBuffer(string: "\r\n")
+    }
+
+    consuming func finish() -> [ByteBuffer] {
+        self.text.writeString("--\(self.boundary)--\r\n")
+        return self.pieces + [self.text]
+    }
+}
+
+/// Deterministic numbers from a job's entropy.
+struct SplitMix: Sendable {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = self.state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// The media type of a picture on its way upstream.
+enum InputMediaType {
+    /// What the bytes are; else what the client declared, where that is an image type; else PNG.
+    static func of(_ image: InputImage, bytes: ByteBuffer) -> String {
+        if let format = self.format(of: bytes) { return format.mediaType }
+        let declared = (image.mediaType ?? "").lowercased()
+        let isPlain = declared.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0.isDigit || "/+.-".utf8.contains($0) }
+        return declared.hasPrefix("image/") && declared.utf8.count <= 64 && isPlain ? declared : "image/png"
+    }
+
+    static func fileExtension(of mediaType: String) -> String {
+        ImageFormat.allCases.first { $0.mediaType == mediaType }?.fileExtension ?? "png"
+    }
+
+    private static func format(of bytes: ByteBuffer) -> ImageFormat? {
+        let start = Array(bytes.readableBytesView.prefix(12))
+        func has(_ signature: [UInt8], at offset: Int = 0) -> Bool { start.dropFirst(offset).starts(with: signature) }
+        if has([0x89, 0x50, 0x4E, 0x47]) { return .png }
+        if has([0xFF, 0xD8, 0xFF]) { return .jpeg }
+        if has(Array("RIFF".utf8)), has(Array("WEBP".utf8), at: 8) { return .webp }
+        if has(Array("GIF8".utf8)) { return .gif }
+        return has(Array("ftypavif".utf8), at: 4) ? .avif : nil
+    }
+}

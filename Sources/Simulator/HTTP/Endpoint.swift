@@ -1,0 +1,60 @@
+import HTTPTypes
+
+/// What a path asks for. Endpoints are known by the end of their path, so any prefix will do.
+enum Endpoint: Equatable {
+    case index
+    case health
+    case generations
+    case edits
+    case submit
+    case submitStream
+    case job(String)
+    case jobEvents(String)
+    case cancelJob(String)
+    case image(String)
+
+    enum Match: Equatable {
+        /// `prefix`: the path in front of the endpoint, without a slash at its end.
+        case found(Endpoint, prefix: String)
+        case methodNotAllowed(allow: String)
+        case notFound
+    }
+
+    /// Its errors have OpenAI's form.
+    static func speaksOpenAI(path: String) -> Bool {
+        path.hasSuffix("/images/generations") || path.hasSuffix("/images/edits") || path.hasPrefix("/v1/")
+    }
+
+    static func match(method: HTTPRequest.Method, path: String) -> Match {
+        let candidates = self.candidates(path: path)
+        let wanted = method == .head ? .get : method
+        if let found = candidates.first(where: { $0.method == wanted }) {
+            return .found(found.endpoint, prefix: found.prefix)
+        }
+        guard !candidates.isEmpty else { return .notFound }
+        return .methodNotAllowed(allow: candidates.map(\.method.rawValue).joined(separator: ", "))
+    }
+
+    private typealias Candidate = (method: HTTPRequest.Method, endpoint: Endpoint, prefix: String)
+
+    private static func candidates(path: String) -> [Candidate] {
+        let segments = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        func prefix(_ dropped: Int) -> String { segments.dropLast(dropped).joined(separator: "/") }
+        let tail = Array(segments.suffix(3))
+        switch (tail.count, tail.dropLast().last, tail.last) {
+        case (2, "", ""): return [(.get, .index, "")]
+        case (2, "", "healthz"): return [(.get, .health, "")]
+        case (_, "images", "generations"): return [(.post, .generations, prefix(2))]
+        case (_, "images", "edits"): return [(.post, .edits, prefix(2))]
+        case (_, _, "generate"): return [(.post, .submit, prefix(1))]
+        case (_, "generate", "stream"): return [(.post, .submitStream, prefix(2))]
+        case (_, "jobs", let id?) where !id.isEmpty:
+            return [(.get, .job(id), prefix(2)), (.delete, .cancelJob(id), prefix(2))]
+        case (3, let id?, "events") where tail[0] == "jobs": return [(.get, .jobEvents(id), prefix(3))]
+        case (3, let id?, "cancel") where tail[0] == "jobs": return [(.post, .cancelJob(id), prefix(3))]
+        case (_, "images", let file?) where file.hasSuffix(".png"):
+            return [(.get, .image(String(file.dropLast(4))), prefix(2))]
+        default: return []
+        }
+    }
+}

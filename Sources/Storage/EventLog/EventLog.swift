@@ -1,0 +1,140 @@
+package import ImageGeneration
+import Synchronization
+
+/// One job's log in memory: the joint between the upstream half, which appends, and the client halves, which tail it.
+///
+/// Taking a position and registering for what follows happen under one lock, so a reader neither misses an event nor sees
+/// one twice. Readers pull; a slow one finds only what is still retained, which for previews is the newest.
+package final class EventLog: Sendable {
+    private let state: Mutex<State>
+
+    private struct State: ~Copyable {
+        var journal: JobJournal
+        /// Readers that wait for the next event, each told once.
+        var waiting: [WaitingReader] = []
+        var readers = 0
+    }
+
+    private struct WaitingReader {
+        let id: ObjectIdentifier
+        let wake: @Sendable () -> Void
+    }
+
+    /// - Parameter epoch: the start counter of this process, the high half of every `seq`.
+    package init(epoch: UInt32) {
+        self.state = Mutex(State(journal: JobJournal(epoch: epoch)))
+    }
+
+    /// Writes an event and wakes who waits. Nil when the job is over already: the first terminal event wins.
+    @discardableResult
+    package func append(
+        _ event: JobEvent, at: Timestamp, stage: Stage? = nil, progress: Int? = nil
+    ) -> SequencedEvent? {
+        let (entry, woken) = self.state.withLock { state -> (SequencedEvent?, [WaitingReader]) in
+            guard let entry = state.journal.append(event, at: at, stage: stage, progress: progress) else {
+                return (nil, [])
+            }
+            let woken = state.waiting
+            state.waiting.removeAll(keepingCapacity: true)
+            return (entry, woken)
+        }
+        for reader in woken { reader.wake() }
+        return entry
+    }
+
+    /// Where the job stands now.
+    package var standing: Standing {
+        self.state.withLock {
+            Standing(
+                stage: $0.journal.stage, progress: $0.journal.progress, last: $0.journal.last,
+                terminal: $0.journal.terminal)
+        }
+    }
+
+    package struct Standing: Sendable {
+        package let stage: Stage
+        package let progress: Int
+        package let last: EventSequence
+        package let terminal: SequencedEvent?
+    }
+
+    /// All that is retained, oldest first.
+    package var retained: [SequencedEvent] {
+        self.state.withLock { $0.journal.entries }
+    }
+
+    /// A number for an event sent to one reader and not kept; nil once the job is over.
+    package func reserveSequence() -> EventSequence? {
+        self.state.withLock { $0.journal.terminal == nil ? $0.journal.nextSequence() : nil }
+    }
+
+    /// Starts a reader behind `position`; nil for the beginning.
+    package func subscribe(after position: EventSequence? = nil) -> EventSubscription {
+        self.state.withLock { $0.readers += 1 }
+        return EventSubscription(log: self, position: position ?? EventSequence(rawValue: 0))
+    }
+
+    /// Readers that have not closed.
+    package var readerCount: Int { self.state.withLock { $0.readers } }
+
+    fileprivate func read(
+        after position: EventSequence, reader: ObjectIdentifier, orWake wake: @escaping @Sendable () -> Void
+    ) -> [SequencedEvent] {
+        self.state.withLock { state in
+            let entries = state.journal.entries(after: position)
+            if entries.isEmpty {
+                state.waiting.removeAll { $0.id == reader }
+                if state.journal.terminal == nil { state.waiting.append(WaitingReader(id: reader, wake: wake)) }
+                return []
+            }
+            return Array(entries)
+        }
+    }
+
+    /// - Returns: whether no reader is left.
+    fileprivate func close(reader: ObjectIdentifier) -> Bool {
+        self.state.withLock { state in
+            state.waiting.removeAll { $0.id == reader }
+            state.readers -= 1
+            return state.readers == 0
+        }
+    }
+}
+
+/// One reader's place in a log. Used from one thread at a time.
+package final class EventSubscription: Sendable {
+    package let log: EventLog
+    private let state: Mutex<State>
+
+    private struct State {
+        var position: EventSequence
+        var closed = false
+    }
+
+    fileprivate init(log: EventLog, position: EventSequence) {
+        self.log = log
+        self.state = Mutex(State(position: position))
+    }
+
+    /// Takes what is there, oldest first. When nothing is, `wake` is called once something may be, from whichever thread
+    /// writes it; after the terminal event nothing more comes and `wake` is never called.
+    package func read(orWake wake: @escaping @Sendable () -> Void) -> [SequencedEvent] {
+        let position = self.state.withLock { $0.position }
+        let events = self.log.read(after: position, reader: ObjectIdentifier(self), orWake: wake)
+        if let last = events.last { self.state.withLock { $0.position = max($0.position, last.sequence) } }
+        return events
+    }
+
+    /// Ends the reader. Idempotent.
+    /// - Returns: whether this call ended the log's last reader.
+    @discardableResult
+    package func close() -> Bool {
+        let first = self.state.withLock { state in
+            defer { state.closed = true }
+            return !state.closed
+        }
+        return first && self.log.close(reader: ObjectIdentifier(self))
+    }
+
+    deinit { self.close() }
+}

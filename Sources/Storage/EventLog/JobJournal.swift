@@ -1,0 +1,112 @@
+package import ImageGeneration
+
+/// The ordered log of one job as a state machine: numbers events, keeps what a late reader needs, lets newer events
+/// supersede older ones, and takes nothing after the terminal event.
+///
+/// What is retained is small whatever the job does: the newest stage event of each stage, the newest preview of each
+/// unfinished picture, the last 4,096 text deltas, every finished picture, the terminal event.
+package struct JobJournal: Sendable {
+    package private(set) var stage: Stage = .queued
+    package private(set) var progress = 0
+    package private(set) var terminal: SequencedEvent?
+    /// Retained events, oldest first.
+    package private(set) var entries: [SequencedEvent] = []
+    package private(set) var last: EventSequence
+
+    private let epoch: UInt32
+    private var number: UInt32 = 0
+    private var textDeltaCount = 0
+
+    /// Text deltas kept for late readers.
+    private static let maximumTextDeltas = 4096
+
+    /// - Parameter epoch: the start counter of this process.
+    package init(epoch: UInt32) {
+        self.epoch = epoch
+        self.last = EventSequence(epoch: epoch, number: 0)
+    }
+
+    /// Writes an event. Stage and progress only ever rise; what would lower them leaves them as they are.
+    /// - Returns: the event as written; nil when the job is over already.
+    package mutating func append(
+        _ event: JobEvent, at: Timestamp, stage newStage: Stage? = nil, progress newProgress: Int? = nil
+    ) -> SequencedEvent? {
+        guard self.terminal == nil else { return nil }
+        self.advance(stage: newStage, progress: newProgress, event: event)
+        let entry = SequencedEvent(
+            sequence: self.nextSequence(), at: at, stage: self.stage, progress: self.progress, event: event)
+        self.dropSuperseded(by: event)
+        self.entries.append(entry)
+        if event.isTerminal { self.terminal = entry }
+        return entry
+    }
+
+    /// A number for an event that is sent but not kept (derived progress). Numbers may skip for other readers.
+    package mutating func nextSequence() -> EventSequence {
+        self.number += 1
+        self.last = EventSequence(epoch: self.epoch, number: self.number)
+        return self.last
+    }
+
+    /// Retained events behind `position`, oldest first.
+    package func entries(after position: EventSequence) -> ArraySlice<SequencedEvent> {
+        var start = self.entries.endIndex
+        while start > self.entries.startIndex, self.entries[start - 1].sequence > position { start -= 1 }
+        return self.entries[start...]
+    }
+
+    private mutating func advance(stage newStage: Stage?, progress newProgress: Int?, event: JobEvent) {
+        let target: Stage =
+            switch event {
+            case .completed: .completed
+            case .error: .error
+            case .cancelled: .cancelled
+            case .stage, .partialImage, .textDelta, .image: min(newStage ?? self.stage, .uploading)
+            }
+        self.stage = max(self.stage, target)
+        let ceiling = self.stage == .completed ? 100 : 99
+        let reached = max(newProgress ?? 0, self.stage.progressFloor)
+        self.progress = max(self.progress, min(reached, ceiling))
+    }
+
+    private mutating func dropSuperseded(by event: JobEvent) {
+        switch event {
+        case .stage:
+            let stage = self.stage
+            self.entries.removeAll { entry in
+                guard case .stage = entry.event else { return false }
+                return entry.stage == stage
+            }
+        case .partialImage(let new):
+            self.dropPreviews { $0 == new.imageIndex }
+        case .image(let new):
+            self.dropPreviews { $0 == new.imageIndex }
+        case .textDelta:
+            self.boundTextDeltas()
+        case .completed, .error, .cancelled:
+            break
+        }
+    }
+
+    private mutating func dropPreviews(where matches: (Int) -> Bool) {
+        self.entries.removeAll { entry in
+            guard case .partialImage(let old) = entry.event else { return false }
+            return matches(old.imageIndex)
+        }
+    }
+
+    /// Beyond the bound the oldest delta goes: a reader that far behind has lost text, never a picture or the ending.
+    private mutating func boundTextDeltas() {
+        guard self.textDeltaCount == Self.maximumTextDeltas else {
+            self.textDeltaCount += 1
+            return
+        }
+        if let oldest = self.entries.firstIndex(where: { $0.event.isTextDelta }) { self.entries.remove(at: oldest) }
+    }
+}
+
+extension JobEvent {
+    fileprivate var isTextDelta: Bool {
+        if case .textDelta = self { true } else { false }
+    }
+}

@@ -1,0 +1,36 @@
+/// Where the connection of a call goes, and whose addresses it takes to get there.
+struct CallRoute: Sendable {
+    let origin: UpstreamOrigin
+    /// Empty for a direct connection, as libcurl wants it.
+    let proxy: String
+    /// What must be looked up before the call may start: through an HTTP or `socks5h` proxy only the proxy itself.
+    let lookups: [UpstreamOrigin]
+    /// Whether the request travels in TLS, to the upstream or to the proxy.
+    let isEncrypted: Bool
+
+    /// An explicit proxy is always used; `no_proxy` concerns the environment's only.
+    init(_ call: UpstreamCall, environment: ProxyEnvironment) throws(InvalidURL) {
+        guard let origin = UpstreamOrigin(url: call.url) else { throw InvalidURL(what: "the URL") }
+        guard origin.scheme == "http" || origin.scheme == "https" else {
+            throw InvalidURL(what: "the scheme \(origin.scheme)")
+        }
+        let proxy =
+            call.connection.proxy ?? environment.proxy(scheme: origin.scheme, host: origin.host) ?? ""
+        var ends = [origin]
+        var isEncrypted = origin.scheme == "https"
+        if !proxy.isEmpty {
+            guard let via = UpstreamOrigin(proxy: proxy) else { throw InvalidURL(what: "the proxy's URL") }
+            isEncrypted = isEncrypted || via.scheme == "https"
+            let resolvesHere = via.scheme == "socks4" || via.scheme == "socks5"
+            ends = resolvesHere ? [via, origin] : [via]
+        }
+        self.origin = origin
+        self.proxy = proxy
+        self.isEncrypted = isEncrypted
+        self.lookups = ends.filter(\.needsLookup)
+    }
+
+    struct InvalidURL: Error {
+        let what: String
+    }
+}

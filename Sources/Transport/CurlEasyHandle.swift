@@ -1,0 +1,142 @@
+import CCurl
+import HTTPTypes
+
+/// One of libcurl's easy handles with its buffer for error texts. Making one costs, so they are used again.
+final class CurlEasyHandle {
+    let raw: UnsafeMutableRawPointer
+    private let errorText: UnsafeMutablePointer<CChar>
+
+    init?() {
+        guard let raw = curl_easy_init() else { return nil }
+        self.raw = raw
+        self.errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
+        self.errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+    }
+
+    deinit {
+        curl_easy_cleanup(self.raw)
+        self.errorText.deallocate()
+    }
+
+    /// Forgets the last call's options; libcurl keeps what makes the next one cheap.
+    func reset() {
+        curl_easy_reset(self.raw)
+        self.errorText[0] = 0
+    }
+
+    /// libcurl's words about the last call.
+    func detail(_ code: CURLcode) -> String {
+        if self.errorText[0] != 0 { return String(cString: self.errorText) }
+        return String(cString: curl_easy_strerror(code))
+    }
+
+    /// Sets up everything that does not depend on the thread's multi handle. The call keeps its lists alive.
+    func prepare(_ call: CurlCall, profile: TransferProfile) throws(CurlError) {
+        try self.check(ccurl_easy_apply_profile(self.raw, profile.receiveBufferBytes))
+        try self.set(CURLOPT_ERRORBUFFER, pointer: self.errorText)
+        try self.setCertificates(profile.certificates)
+        try self.set(CURLOPT_URL, call.request.url)
+        try self.setConnection(call)
+        try self.setMethod(call)
+        try self.set(CURLOPT_HTTPHEADER, pointer: call.headerList.head)
+        if let addresses = call.addressList { try self.set(CURLOPT_RESOLVE, pointer: addresses.head) }
+        try self.setCallbacks(call)
+    }
+
+    private func setCertificates(_ certificates: CertificateBundle) throws(CurlError) {
+        if certificates.hasDefaultFile || certificates.path != nil {
+            try self.set(CURLOPT_CAPATH, nil)
+            try self.set(CURLOPT_PROXY_CAPATH, nil)
+        }
+        if let path = certificates.path {
+            try self.set(CURLOPT_CAINFO, path)
+            try self.set(CURLOPT_PROXY_CAINFO, path)
+        }
+    }
+
+    private func setConnection(_ call: CurlCall) throws(CurlError) {
+        try self.set(CURLOPT_PROXY, call.route.proxy)
+        // An empty list, so that libcurl does not ask the environment again.
+        try self.set(CURLOPT_NOPROXY, "")
+        switch call.request.connection.version {
+        case .http1: try self.set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
+        case .http2:
+            let isEncrypted = call.route.origin.scheme == "https"
+            try self.set(
+                CURLOPT_HTTP_VERSION, Int(isEncrypted ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE))
+            try self.set(CURLOPT_PIPEWAIT, isEncrypted ? 1 : 0)
+            // libcurl 7.88 breaks the framing on the second use of a connection without TLS.
+            try self.set(CURLOPT_FRESH_CONNECT, isEncrypted ? 0 : 1)
+            try self.set(CURLOPT_FORBID_REUSE, isEncrypted ? 0 : 1)
+        }
+        // Our own deadline ends the call; libcurl's decides when it turns to the next address.
+        if let connect = call.request.timeouts.connect {
+            let milliseconds = (connect.nanosecondsClamped.addingClamped(999_999)) / 1_000_000
+            try self.set(CURLOPT_CONNECTTIMEOUT_MS, Int(min(max(milliseconds, 1), 86_400_000)))
+        }
+    }
+
+    private func setMethod(_ call: CurlCall) throws(CurlError) {
+        let method = call.request.method
+        switch (method, call.body.count) {
+        case (.get, 0): try self.set(CURLOPT_HTTPGET, 1)
+        case (.head, 0): try self.set(CURLOPT_NOBODY, 1)
+        case (.post, 0), (.put, 0), (.patch, 0):
+            try self.check(ccurl_easy_set_copied_body(self.raw, nil, 0))
+        case (_, 0): try self.set(CURLOPT_HTTPGET, 1)
+        case (_, let count): try self.setBody(call, count: count)
+        }
+        let isImplied = method == .post || call.body.count == 0 && (method == .get || method == .head)
+        if !isImplied { try self.set(CURLOPT_CUSTOMREQUEST, method.rawValue) }
+    }
+
+    /// A short body is copied, for then it leaves in one write with the head; a long one is asked for piece by piece.
+    private func setBody(_ call: CurlCall, count: Int) throws(CurlError) {
+        guard count <= Self.copiedBodyBytes else {
+            try self.set(CURLOPT_POST, 1)
+            try self.check(ccurl_easy_set_offset(self.raw, CURLOPT_POSTFIELDSIZE_LARGE, Int64(count)))
+            return
+        }
+        let code = withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { buffer in
+            var body = call.body
+            let filled = body.read(into: buffer)
+            return ccurl_easy_set_copied_body(self.raw, buffer.baseAddress, filled)
+        }
+        try self.check(code)
+    }
+
+    private static let copiedBodyBytes = 16 * 1024
+
+    private func setCallbacks(_ call: CurlCall) throws(CurlError) {
+        try self.check(
+            ccurl_easy_set_call_callbacks(
+                self.raw, Unmanaged.passUnretained(call).toOpaque(), CurlCallbacks.header, CurlCallbacks.body,
+                CurlCallbacks.upload, CurlCallbacks.seek, CurlCallbacks.connectionReady))
+    }
+
+    func set(_ option: CURLoption, _ value: Int) throws(CurlError) {
+        try self.check(ccurl_easy_set_long(self.raw, option, value))
+    }
+
+    func set(_ option: CURLoption, _ value: String?) throws(CurlError) {
+        try self.check(ccurl_easy_set_string(self.raw, option, value))
+    }
+
+    func set(_ option: CURLoption, pointer: UnsafeMutableRawPointer?) throws(CurlError) {
+        try self.check(ccurl_easy_set_pointer(self.raw, option, pointer))
+    }
+
+    func check(_ code: CURLcode) throws(CurlError) {
+        if code != CURLE_OK { throw CurlError(code: code) }
+    }
+}
+
+/// What all calls of a transport share.
+struct TransferProfile {
+    let receiveBufferBytes: Int
+    let certificates: CertificateBundle
+}
+
+struct CurlError: Error {
+    let code: CURLcode
+}

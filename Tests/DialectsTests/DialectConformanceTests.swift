@@ -1,0 +1,178 @@
+import Dialects
+import Foundation
+import GatewayTesting
+import HTTPTypes
+import ImageGeneration
+import NIOCore
+import Testing
+
+/// What every dialect of the registry must do; a new one is covered by its line there.
+@Suite struct DialectConformanceTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        let dialect: any Dialect
+        let job: CanonicalJob
+
+        var testDescription: String { "\(self.dialect.name)/\(self.job.rawValue)" }
+        var path: String { self.testDescription }
+    }
+
+    static let names = DialectRegistry.dialects.map(\.name)
+    static let cases = DialectRegistry.dialects.flatMap { dialect in
+        CanonicalJob.allCases.map { Case(dialect: dialect, job: $0) }
+    }
+
+    static func context(_ dialect: any Dialect, delivery: Delivery? = nil) throws -> EncoderContext {
+        let body = try GoldenFiles.bytes("\(dialect.name)/request.json")
+        let decoded = try dialect.decode(
+            DialectDriving.request(body), endpoint: try DialectDriving.createEndpoint(dialect), operation: .generate)
+        return CanonicalJob.context(dialect, request: decoded.image, delivery: delivery)
+    }
+
+    @Test func namesAreUnique() {
+        #expect(Set(Self.names).count == Self.names.count)
+        for name in Self.names { #expect(DialectRegistry.dialect(named: name)?.name == name) }
+        #expect(DialectRegistry.dialect(named: "no such dialect") == nil)
+    }
+
+    @Test(arguments: cases) func streamIsGolden(_ test: Case) throws {
+        let stream = DialectDriving.stream(test.dialect, try Self.context(test.dialect), test.job.events)
+        try GoldenFiles.expect(stream, equal: "\(test.path)/stream.txt")
+    }
+
+    @Test(arguments: cases) func answerIsGolden(_ test: Case) throws {
+        let answer = DialectDriving.answer(test.dialect, try Self.context(test.dialect), test.job.events)
+        try GoldenFiles.expect(DialectDriving.text(answer), equal: "\(test.path)/answer.txt")
+    }
+
+    @Test(arguments: cases) func snapshotIsGolden(_ test: Case) throws {
+        let context = try Self.context(test.dialect)
+        var text: [UInt8] = []
+        for endpoint in test.dialect.endpoints {
+            text += Array("\(endpoint.method) \(endpoint.subpath)\n".utf8)
+            text += DialectDriving.text(test.dialect.render(test.job.snapshot, endpoint: endpoint, context: context))
+        }
+        try GoldenFiles.expect(text, equal: "\(test.path)/snapshots.txt")
+    }
+
+    @Test(arguments: names) func errorsAreGolden(_ name: String) throws {
+        let dialect = try #require(DialectRegistry.dialect(named: name))
+        var text: [UInt8] = []
+        for code in GatewayError.Code.allCases {
+            let error = GatewayError(
+                code, "What happened, \"quoted\".", billed: code == .upstreamTruncated ? .maybe : .no,
+                retryAfterMilliseconds: code == .rateLimited ? 2500 : nil,
+                upstreamStatus: code == .upstreamError ? 500 : nil,
+                parameter: code == .invalidParameter ? "size" : nil,
+                position: code == .invalidJSON ? (3, 14) : nil, cause: "secret cause")
+            text += Array("--- \(code.rawValue)\n".utf8)
+            text += DialectDriving.text(dialect.render(error, requestID: "req_1"))
+        }
+        try GoldenFiles.expect(text, equal: "\(name)/errors.txt")
+        #expect(!String(decoding: text, as: UTF8.self).contains("secret"))
+    }
+
+    /// Every failure before the first byte says in a header whether stock clients may repeat it.
+    @Test(arguments: names) func errorHeadersGuardRetries(_ name: String) throws {
+        let dialect = try #require(DialectRegistry.dialect(named: name))
+        let shouldRetry = try #require(HTTPField.Name("x-should-retry"))
+        for code in GatewayError.Code.allCases {
+            for billed in [GatewayError.Billed.no, .maybe, .yes] {
+                let response = dialect.render(GatewayError(code, "x", billed: billed), requestID: "r")
+                let mustNot = billed != .no || !code.isRetryable
+                #expect(response.headers[shouldRetry] == (mustNot ? "false" : nil), "\(code) \(billed)")
+                if response.status == 429 || response.status == 503 {
+                    #expect(Int(response.headers[.retryAfter] ?? "") ?? 0 >= 1, "\(code)")
+                }
+            }
+        }
+    }
+
+    /// Heartbeats between all frames, and before the first, change nothing that a strict reader sees.
+    @Test(arguments: cases) func heartbeatsAreSkipped(_ test: Case) throws {
+        let context = try Self.context(test.dialect)
+        let frames = DialectDriving.frames(test.dialect.makeStreamEncoder(context), test.job.events)
+        let beat = test.dialect.traits.heartbeat.withUTF8Buffer { Array($0) }
+        let beaten = beat + frames.flatMap { $0.isEmpty ? [] : $0 + beat + beat }
+        let plain = frames.flatMap { $0 }
+        if test.dialect.traits.streamMediaType.hasPrefix("text/event-stream") {
+            let events = EventStreamReader.events(plain)
+            #expect(EventStreamReader.events(beaten + [0x0A]).prefix(events.count) == events[...])
+            #expect(events.allSatisfy { !$0.data.isEmpty })
+        } else {
+            let text = String(decoding: beaten, as: UTF8.self)
+            let lines = text.split(separator: "\n").map { String($0.drop { $0 == " " }) }.filter { !$0.isEmpty }
+            #expect(lines == String(decoding: plain, as: UTF8.self).split(separator: "\n").map(String.init))
+        }
+    }
+
+    @Test(arguments: cases) func nothingFollowsTheTerminalEvent(_ test: Case) throws {
+        var encoder = test.dialect.makeStreamEncoder(try Self.context(test.dialect))
+        var out = FrameOutput()
+        for event in test.job.events { encoder.encode(event, into: &out) }
+        _ = out.take()
+        encoder.encodeInterruption(GatewayError(.draining, "The gateway is restarting."), into: &out)
+        #expect(out.take().pieces.isEmpty)
+    }
+
+    /// A stream that stops early says so, unless its clients come back with an id.
+    @Test(arguments: names) func interruptionIsTold(_ name: String) throws {
+        let dialect = try #require(DialectRegistry.dialect(named: name))
+        var encoder = dialect.makeStreamEncoder(try Self.context(dialect))
+        var out = FrameOutput()
+        encoder.encode(CanonicalJob.completed.events[0], into: &out)
+        _ = out.take()
+        encoder.encodeInterruption(GatewayError(.draining, "The gateway is restarting."), into: &out)
+        let frame = String(decoding: DialectDriving.bytes(out.take().pieces), as: UTF8.self)
+        #expect(frame.isEmpty == dialect.traits.resumable)
+        if !dialect.traits.resumable { #expect(frame.contains("The gateway is restarting.")) }
+    }
+
+    /// Payloads go out as the very slices that came in.
+    @Test(arguments: names) func payloadIsNotCopied(_ name: String) throws {
+        let dialect = try #require(DialectRegistry.dialect(named: name))
+        guard dialect.traits.allowedDelivery.contains(where: \.carriesPayload) else { return }
+        let payload = ImagePayload(canonical: ByteBuffer(repeating: UInt8(ascii: "A"), count: 1 << 20))
+        let address = payload.base64.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
+        let context = try Self.context(dialect)
+        let image = CanonicalJob.event(1, 0, .uploading, 95, .image(CanonicalJob.image(payload: payload)))
+        let completed = CanonicalJob.completed.events[7]
+
+        var encoder = dialect.makeStreamEncoder(context)
+        var out = FrameOutput()
+        encoder.encode(image, into: &out)
+        encoder.encode(completed, into: &out)
+        var answer = dialect.makeAnswerEncoder(context)
+        answer.add(image)
+        answer.add(completed)
+        var answerOut = FrameOutput()
+        _ = answer.finish(into: &answerOut)
+        for pieces in [out.take().pieces, answerOut.take().pieces] {
+            let addresses = pieces.map { $0.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) } }
+            #expect(addresses.contains(address))
+            #expect(pieces.filter { $0.readableBytes < 1 << 20 }.reduce(0) { $0 + $1.readableBytes } < 4096)
+        }
+    }
+
+    @Test(arguments: names) func wrongBodiesAreRefused(_ name: String) throws {
+        let dialect = try #require(DialectRegistry.dialect(named: name))
+        let broken = DialectDriving.refusal(dialect, "{\"prompt\": \"a\",\n  nope}")
+        #expect(broken?.code == .invalidJSON)
+        #expect(broken?.position?.line == 2)
+        for (body, parameter) in [
+            ("{}", "prompt"), ("{\"prompt\": \"  \\n\"}", "prompt"), ("{\"prompt\": 7}", "prompt"),
+            ("{\"prompt\": null}", "prompt"), ("{\"prompt\": [\"a\"]}", "prompt"),
+            ("{\"prompt\": \"\(String(repeating: "x", count: 32_001))\"}", "prompt"),
+        ] {
+            let error = DialectDriving.refusal(dialect, body)
+            #expect(error?.code == .invalidParameter && error?.parameter == parameter, "\(body.prefix(40))")
+        }
+        for body in ["[]", "\"a\"", "null", "7"] {
+            #expect(DialectDriving.refusal(dialect, body)?.code == .invalidParameter, "\(body)")
+        }
+        #expect(DialectDriving.refusal(dialect, "")?.code == .invalidJSON)
+        #expect(
+            DialectDriving.refusal(dialect, "prompt=a", contentType: "application/x-www-form-urlencoded")?.code
+                == .unsupportedMediaType)
+        #expect(DialectDriving.refusal(dialect, "{\"prompt\": \"a\"}", contentType: nil) == nil)
+    }
+}

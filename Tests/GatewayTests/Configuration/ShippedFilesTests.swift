@@ -1,0 +1,71 @@
+import Foundation
+import ImageGeneration
+import Testing
+
+@testable import Gateway
+
+struct ShippedFilesTests {
+    @Test func sampleOfAllKeysIsRefusedOnlyForWhatIsLater() {
+        let loaded = ConfigurationFixture.load(DesignSample.text, environment: DesignSample.environment)
+        #expect(loaded.table == nil)
+        #expect(loaded.problems.map(\.place.path) == DesignSample.refused)
+        #expect(loaded.problems.allSatisfy { $0.severity == .error && $0.message.contains("not available yet") })
+    }
+
+    @Test func shippedFileRunsWithoutKeys() throws {
+        let loaded = ConfigurationFixture.load(try ProjectFile.bytes("routes.json"), catalog: .current)
+        #expect(loaded.errors.map { $0.rendered(file: "routes.json") } == [])
+        #expect(
+            loaded.problems.map(\.message) == [
+                "upstream \"openai\" is unavailable: environment variable OPENAI_API_KEY is not set"
+            ])
+        let table = try #require(loaded.table)
+        #expect(table.routes.allSatisfy { $0.upstreams.contains { $0.upstream.isAvailable } })
+        #expect(table.routes.allSatisfy { $0.upstreams.allSatisfy { $0.timeouts.idle > .seconds(90) } })
+        #expect(table.routes.allSatisfy { $0.upstreams.allSatisfy { $0.timeouts.firstByte > .seconds(90) } })
+        #expect(table.server.listen.isLoopback && table.admin.listen.isLoopback)
+        #expect(table.storage.images?.disk == "/etc/gateway/var/images")
+        #expect(table.storage.images?.secret == .generated(file: "/etc/gateway/var/keys/image-urls"))
+    }
+
+    @Test func shippedFilePrefersTheRealUpstream() throws {
+        let bytes = try ProjectFile.bytes("routes.json")
+        let loaded = ConfigurationFixture.load(bytes, environment: ["OPENAI_API_KEY": "sk-test"], catalog: .current)
+        #expect(loaded.problems == [])
+        let table = try #require(loaded.table)
+        #expect(table.routes.allSatisfy { $0.upstreams.first?.upstream.name == "openai" })
+        #expect(table.routes.allSatisfy { $0.upstreams.first?.upstream.isAvailable == true })
+    }
+
+    @Test(arguments: [
+        ("/v1/generate", "unified", "generate"), ("/v1/edit", "unified", "edit"),
+        ("/v1/generate.ndjson", "ndjson", "generate"),
+        ("/v1/images/generations", "openai-images", "generate"), ("/v1/images/edits", "openai-images", "edit"),
+        ("/api/v1/images/generate/stream", "stages", "generate"),
+    ])
+    func shippedPaths(path: String, dialect: String, operation: String) throws {
+        let table = try #require(
+            ConfigurationFixture.load(try ProjectFile.bytes("routes.json"), catalog: .current).table)
+        let route = try #require(table.candidates(path: path)?.match(model: nil))
+        #expect(route.dialect == dialect)
+        #expect(route.operation.rawValue == operation)
+    }
+
+    @Test func firstFileOfTheDocumentationWorks() throws {
+        let page = String(decoding: try ProjectFile.bytes("docs/routes.md"), as: UTF8.self)
+        let start = try #require(page.range(of: "```json\n"))
+        let end = try #require(page.range(of: "```", range: start.upperBound..<page.endIndex))
+        let loaded = ConfigurationFixture.load(String(page[start.upperBound..<end.lowerBound]), catalog: .current)
+        #expect(loaded.problems == [])
+        #expect(loaded.table?.routes.map(\.name) == ["unified:/v1/generate"])
+    }
+
+    @Test func loadsFromDisk() throws {
+        let loaded = RoutesFile.load(ProjectFile.root.appendingPathComponent("routes.json").path)
+        #expect(loaded.errors == [])
+        #expect(loaded.table?.storage.images?.disk == ProjectFile.root.appendingPathComponent("var/images").path)
+        let missing = RoutesFile.load("/nonexistent/routes.json")
+        #expect(missing.lines == ["1:1: error: $: No such file or directory"])
+        #expect(RoutesFile.load("/").lines == ["1:1: error: $: not an ordinary file"])
+    }
+}

@@ -1,0 +1,124 @@
+import HTTPTypes
+import ImageGeneration
+import NIOCore
+import Providers
+
+/// Plays answers against an exchange as the driver would, without I/O or clock: a wait fires at once, when nothing else is
+/// left to happen.
+struct Replay {
+    private(set) var calls: [ExchangeCall] = []
+    private(set) var actions: [ExchangeAction] = []
+    private var exchange: any ProviderExchange
+    private let answers: [FixtureAnswer]
+    private let cancelAfter: Int?
+    private var pending: [(call: Int, answer: FixtureAnswer)] = []
+    private var timer: Int?
+    private var abandoned: Set<Int> = []
+    private(set) var isFinished = false
+    /// The error of ``ExchangeAction/finish(_:)``.
+    private(set) var failure: GatewayError?
+
+    init(_ exchange: any ProviderExchange, _ answers: [FixtureAnswer], cancelAfter: Int? = nil) {
+        self.exchange = exchange
+        self.answers = answers
+        self.cancelAfter = cancelAfter
+    }
+
+    /// - Parameters:
+    ///   - splits: how the body of an answer is cut into reads.
+    ///   - cut: body bytes of a call after which its connection is lost, or ends if `cleanly`.
+    mutating func run(
+        splits: (_ call: Int, _ count: Int) -> [Range<Int>] = { _, count in [0..<count] },
+        cut: (call: Int, count: Int, cleanly: Bool)? = nil
+    ) {
+        self.step { $0.start(into: &$1) }
+        var rounds = 0
+        while !self.isFinished, rounds < 200 {
+            rounds += 1
+            if !self.pending.isEmpty {
+                let (call, answer) = self.pending.removeFirst()
+                self.play(
+                    answer, call: call, splits: splits,
+                    cut: cut?.call == call ? cut.map { ($0.count, $0.cleanly) } : nil)
+            } else if let timer = self.timer.take() {
+                self.step { $0.timerFired(timer, into: &$1) }
+            } else {
+                return
+            }
+        }
+    }
+
+    private mutating func play(
+        _ answer: FixtureAnswer, call: Int, splits: (Int, Int) -> [Range<Int>], cut: (count: Int, cleanly: Bool)?
+    ) {
+        guard !answer.isLost else {
+            return self.step(call) {
+                $0.failed(
+                    call: call, error: GatewayError(.upstreamUnreachable, "The upstream could not be reached."),
+                    into: &$1)
+            }
+        }
+        self.step(call) {
+            $0.received(
+                head: ExchangeResponseHead(status: answer.status, headers: answer.headers), call: call, into: &$1)
+        }
+        if self.cancelAfter == call { self.step { $0.cancel(into: &$1) } }
+        let body = cut.map { Array(answer.body.prefix($0.count)) } ?? answer.body
+        body.withUnsafeBytes { bytes in
+            for range in splits(call, body.count) where !range.isEmpty {
+                self.step(call) {
+                    $0.received(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), call: call, into: &$1)
+                }
+            }
+        }
+        if let cut, !cut.cleanly {
+            self.step(call) {
+                $0.failed(
+                    call: call, error: GatewayError(.upstreamTruncated, "The connection was lost.", billed: .maybe),
+                    into: &$1)
+            }
+        } else {
+            self.step(call) { $0.ended(call: call, into: &$1) }
+        }
+    }
+
+    private mutating func step(
+        _ call: Int? = nil, _ input: (inout any ProviderExchange, inout ExchangeActions) -> Void
+    ) {
+        guard !self.isFinished, call.map({ !self.abandoned.contains($0) }) ?? true else { return }
+        var actions: ExchangeActions = []
+        input(&self.exchange, &actions)
+        for action in actions { self.perform(action) }
+    }
+
+    private mutating func perform(_ action: ExchangeAction) {
+        self.actions.append(action)
+        switch action {
+        case .send(let call, let number):
+            self.calls.append(call)
+            if number < self.answers.count { self.pending.append((number, self.answers[number])) }
+        case .abandon(let call):
+            self.abandoned.insert(call)
+            self.pending.removeAll { $0.call == call }
+        case .wait(_, let timer): self.timer = timer
+        case .finish(let error):
+            self.isFinished = true
+            self.failure = error
+        case .emit: break
+        }
+    }
+
+    /// Indexes of pictures told as failed.
+    var failedImages: Set<Int> {
+        var indexes: Set<Int> = []
+        for case .emit(.imageFailed(let index, _)) in self.actions { indexes.insert(index) }
+        return indexes
+    }
+
+    /// Pictures finished, by index.
+    var images: [Int: ByteBuffer] {
+        var images: [Int: ByteBuffer] = [:]
+        for case .emit(.image(let image)) in self.actions { images[image.imageIndex] = image.payload }
+        return images
+    }
+}

@@ -1,0 +1,87 @@
+import ImageGeneration
+import Storage
+import Synchronization
+import Testing
+
+@Suite struct EventLogTests {
+    private static let at = Timestamp(milliseconds: 1_000)
+
+    @Test func aReaderSeesWhatWasThereAndWhatFollows() {
+        let log = EventLog(epoch: 1)
+        log.append(.textDelta("a"), at: Self.at)
+        let woken = Atomic<Int>(0)
+        let reader = log.subscribe()
+        #expect(reader.read(orWake: {}).count == 1)
+        #expect(reader.read(orWake: { woken.add(1, ordering: .relaxed) }).isEmpty)
+        log.append(.textDelta("b"), at: Self.at)
+        log.append(.textDelta("c"), at: Self.at)
+        #expect(woken.load(ordering: .relaxed) == 1)
+        #expect(reader.read(orWake: {}).map(\.sequence.number) == [2, 3])
+    }
+
+    @Test func afterTheTerminalEventNobodyIsWoken() {
+        let log = EventLog(epoch: 1)
+        log.append(.error(GatewayError(.noImage, "none")), at: Self.at)
+        let reader = log.subscribe()
+        let woken = Atomic<Int>(0)
+        #expect(reader.read(orWake: { woken.add(1, ordering: .relaxed) }).count == 1)
+        #expect(reader.read(orWake: { woken.add(1, ordering: .relaxed) }).isEmpty)
+        #expect(log.append(.textDelta("late"), at: Self.at) == nil)
+        #expect(log.reserveSequence() == nil)
+        #expect(woken.load(ordering: .relaxed) == 0)
+    }
+
+    @Test func theLastReaderToCloseIsTold() {
+        let log = EventLog(epoch: 1)
+        let first = log.subscribe()
+        let second = log.subscribe()
+        #expect(log.readerCount == 2)
+        #expect(!first.close())
+        #expect(!first.close())
+        #expect(second.close())
+        #expect(log.readerCount == 0)
+    }
+
+    /// Writers and readers at once: every reader sees every event of a log that supersedes nothing, once and in order.
+    @Test func concurrentReadersSeeOneOrder() async {
+        let log = EventLog(epoch: 1)
+        let total = 500
+        await withTaskGroup(of: [UInt32].self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    let reader = log.subscribe()
+                    let (wakes, signal) = AsyncStream.makeStream(of: Void.self)
+                    var seen: [UInt32] = []
+                    signal.yield()
+                    for await _ in wakes {
+                        while true {
+                            let events = reader.read(orWake: { signal.yield() })
+                            seen += events.map(\.sequence.number)
+                            if events.isEmpty { break }
+                            if events.last?.event.isTerminal == true { return seen }
+                        }
+                    }
+                    return seen
+                }
+            }
+            group.addTask {
+                for _ in 1..<total { log.append(.textDelta("x"), at: Self.at) }
+                log.append(.error(GatewayError(.noImage, "none")), at: Self.at)
+                return []
+            }
+            for await seen in group where !seen.isEmpty { #expect(seen == (1...UInt32(total)).map { $0 }) }
+        }
+    }
+
+    @Test func theBudgetCountsUntilTheLastReference() {
+        let budget = PayloadBudget(limit: 100)
+        var lease = budget.lease(60)
+        #expect(lease != nil)
+        #expect(budget.lease(60) == nil)
+        #expect(budget.heldBytes == 60)
+        let forced = budget.leaseAlways(60)
+        #expect(budget.isExhausted)
+        lease = nil
+        #expect(budget.heldBytes == forced.bytes)
+    }
+}
