@@ -62,7 +62,7 @@ let package = Package(
             providers: [.apt(["libcurl4-openssl-dev"])]),
         .target(name: "CCurl", dependencies: ["CLibCurl"]),
         .target(
-            name: "Transport", dependencies: ["CCurl", "ImageGeneration", nioCore, httpTypes, logging],
+            name: "Transport", dependencies: ["CCurl", nioCore, httpTypes],
             swiftSettings: strictSettings),
         // The running system.
         .target(
@@ -106,8 +106,7 @@ let package = Package(
             name: "StorageTests", dependencies: ["Storage", "StreamCodecs", "ImageGeneration", nioCore, nioPosix],
             swiftSettings: strictSettings),
         .testTarget(
-            name: "TransportTests", dependencies: ["Transport", "ImageGeneration", nioCore, nioPosix, httpTypes],
-            swiftSettings: strictSettings),
+            name: "TransportTests", dependencies: ["Transport", nioCore, httpTypes], swiftSettings: strictSettings),
         .testTarget(
             name: "ProvidersTests",
             dependencies: ["Providers", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore, httpTypes],
@@ -119,7 +118,7 @@ let package = Package(
         .testTarget(
             name: "SimulatorTests",
             dependencies: [
-                "Simulator", "StreamCodecs", "CZlib", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
+                "Simulator", "StreamCodecs", "GatewayTesting", "CZlib", nioCore, nioPosix, nioHTTP1, httpTypes, logging,
             ], swiftSettings: strictSettings),
         .testTarget(
             name: "GatewayTests",

@@ -95,13 +95,8 @@ def nginx_upstream(folder: pathlib.Path, cpu: int, files: dict) -> tuple:
     root = folder / "upstream"
     root.mkdir(exist_ok=True)
     for name, body in files.items():
-        (root / name).write_bytes(body)
-    locations = "".join(
-        f"location = /{name}/images/generations {{ default_type text/event-stream; error_page 405 =200 /{name}; "
-        f"try_files /nothing /{name}; }} location = /{name} {{ default_type text/event-stream; internal; "
-        "error_page 405 =200 $uri; }\n"
-        for name in files
-    )
+        (root / name / "images").mkdir(parents=True, exist_ok=True)
+        (root / name / "images" / "generations").write_bytes(body)
     config = folder / "upstream.conf"
     config.write_text(
         f"""worker_processes 1; daemon off; pid {folder}/upstream.pid; error_log {folder}/upstream.err crit;
@@ -109,7 +104,9 @@ events {{ worker_connections 16384; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; client_body_temp_path {folder}/ubody;
 proxy_temp_path {folder}/uproxy; fastcgi_temp_path {folder}/ufcgi; uwsgi_temp_path {folder}/uuwsgi;
 scgi_temp_path {folder}/uscgi;
-server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; {locations} }} }}"""
+server {{ listen 127.0.0.1:{port} backlog=4096; root {root};
+# A POST for a file is 405; answered by the same file, as to GET.
+location / {{ default_type text/event-stream; error_page 405 =200 $uri; }} }} }}"""
     )
     process = Process("upstream", ["nginx", "-c", str(config), "-p", str(folder)], cpu, folder)
     wait_ready(port, process)

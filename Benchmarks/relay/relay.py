@@ -109,6 +109,7 @@ def main():
         if not shutil.which(tool):
             sys.exit(f"{tool} is not installed")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="safelight-bench-"))
+    folder.chmod(0o755)  # nginx reads it as another user
     started = []
     wanted = lambda part: options.only in (None, part)
     try:

@@ -1,4 +1,4 @@
-/* The 16-byte searches for arm64, where NEON is always there. The narrowing shift leaves four mask bits for each byte. */
+/* The 16-byte searches for arm64, where NEON is always there. The narrowing shift leaves four mask bits a byte. */
 
 #include <arm_neon.h>
 

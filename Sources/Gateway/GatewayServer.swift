@@ -1,5 +1,5 @@
-import HummingbirdCore
 import HTTPTypes
+import HummingbirdCore
 package import ImageGeneration
 package import Logging
 package import NIOCore
@@ -72,11 +72,13 @@ package struct GatewayServer: Sendable {
             onServerRunning: { await bound.bound(main: $0.localAddress?.port ?? listen.port) },
             eventLoopGroup: options.eventLoopGroup, logger: core.serverLogger)
         let admin = core.adminChannel.server(
-            configuration: ServerConfiguration(address: .hostname(adminListen.host, port: adminListen.port), serverName: nil),
+            configuration: ServerConfiguration(
+                address: .hostname(adminListen.host, port: adminListen.port), serverName: nil),
             onServerRunning: { await bound.bound(admin: $0.localAddress?.port ?? adminListen.port) },
             eventLoopGroup: options.eventLoopGroup, logger: core.serverLogger)
         let reload = ReloadService(
-            path: options.configurationPath, running: options.table, tables: tables, options: options, ledger: core.ledger,
+            path: options.configurationPath, running: options.table, tables: tables, options: options,
+            ledger: core.ledger,
             logger: logger)
         let drain = DrainService(
             supervisor: core.supervisor, deliveries: core.deliveries, grace: { tables.current.table.server.drain },
@@ -210,7 +212,8 @@ private actor BoundPorts {
 
 extension TimeAmount {
     init(_ duration: Duration) {
-        self = .nanoseconds(duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
+        self = .nanoseconds(
+            duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000)
     }
 }
 

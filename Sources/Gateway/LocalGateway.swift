@@ -13,7 +13,8 @@ package struct LocalGateway: Sendable {
 
     /// - Throws: ``UpstreamProblem``.
     package init(
-        table: RouteTable, simulator: String?, transport: any UpstreamTransport, now: @escaping @Sendable () -> Timestamp,
+        table: RouteTable, simulator: String?, transport: any UpstreamTransport,
+        now: @escaping @Sendable () -> Timestamp,
         logger: Logger
     ) throws {
         self.live = try LiveTable(table, publicURL: "", simulator: simulator)
@@ -25,7 +26,9 @@ package struct LocalGateway: Sendable {
     /// - Parameter route: name of a route; nil for the first that can do the operation.
     /// - Throws: `GatewayError`, `not_found` for a route that does not exist.
     package func start(_ request: ImageRequest, route name: String?) throws(GatewayError) -> Job {
-        let routes = self.live.table.routes.filter { $0.operation == request.operation && (name == nil || $0.name == name) }
+        let routes = self.live.table.routes.filter {
+            $0.operation == request.operation && (name == nil || $0.name == name)
+        }
         guard let route = routes.first(where: { $0.match.accepts(model: request.model) }) else {
             throw GatewayError(.notFound, name.map { "There is no route '\($0)' for this." } ?? "No route does this.")
         }

@@ -58,7 +58,8 @@ struct ReloadService: Service {
         let loaded = RoutesFile.load(self.path)
         guard let table = loaded.table else {
             for problem in loaded.problems where problem.severity == .error {
-                self.logger.error("routes.json not reloaded", metadata: ["problem": "\(problem.rendered(file: self.path))"])
+                self.logger.error(
+                    "routes.json not reloaded", metadata: ["problem": "\(problem.rendered(file: self.path))"])
             }
             return
         }
@@ -75,7 +76,9 @@ struct ReloadService: Service {
         for change in table.restartRequiredChanges(from: self.running) {
             self.logger.warning(
                 "change needs a restart",
-                metadata: ["key": "\(change.key)", "running": "\(change.running)", "configured": "\(change.configured)"])
+                metadata: [
+                    "key": "\(change.key)", "running": "\(change.running)", "configured": "\(change.configured)",
+                ])
         }
     }
 }

@@ -10,7 +10,9 @@ package struct EventID: Hashable, Sendable, CustomStringConvertible {
 
     /// Accepts only the exact form `description` writes; anything else is nil.
     package init?(_ text: some StringProtocol) {
-        guard text.utf8.count <= 128, let dot = text.lastIndex(of: "."), let job = JobID(text[..<dot]) else { return nil }
+        guard text.utf8.count <= 128, let dot = text.lastIndex(of: "."), let job = JobID(text[..<dot]) else {
+            return nil
+        }
         let digits = text[text.index(after: dot)...]
         guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let value = UInt64(digits) else {
             return nil

@@ -93,7 +93,8 @@ extension GatewayError.Code {
             .idempotencyMismatch, .cancelled:
             .client
         case .rateLimited, .quotaExceeded, .overloaded, .draining, .storageUnavailable, .upstreamUnavailable,
-            .storageFull, .resultURLRefused, .imageRefused, .deadlineExceeded, .interrupted, .upstreamRemoved, .internal:
+            .storageFull, .resultURLRefused, .imageRefused, .deadlineExceeded, .interrupted, .upstreamRemoved,
+            .internal:
             .gateway
         case .upstreamUnreachable, .upstreamTimeout, .upstreamStalled, .upstreamTruncated, .upstreamProtocol,
             .upstreamTooLarge, .noImage, .upstreamRateLimited, .upstreamError, .providerAuth, .providerQuota, .refused:

@@ -12,7 +12,8 @@ enum EmbeddedSimulator {
     ) async throws -> Result {
         let (addresses, found) = AsyncStream.makeStream(of: Int.self)
         let simulator = Simulator(
-            configuration: SimulatorConfiguration(host: "127.0.0.1", port: 0, defaults: SimulatorScript()), logger: logger
+            configuration: SimulatorConfiguration(host: "127.0.0.1", port: 0, defaults: SimulatorScript()),
+            logger: logger
         ) { address in
             if let port = address.port { found.yield(port) }
             found.finish()

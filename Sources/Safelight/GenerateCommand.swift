@@ -71,7 +71,8 @@ struct GenerateCommand: AsyncParsableCommand {
     private func generate(
         _ table: RouteTable, simulator: String?, _ transport: CurlTransport, _ logger: Logger
     ) async throws {
-        let local = try LocalGateway(table: table, simulator: simulator, transport: transport, now: Terminal.now, logger: logger)
+        let local = try LocalGateway(
+            table: table, simulator: simulator, transport: transport, now: Terminal.now, logger: logger)
         let job: Job
         do {
             job = try local.start(self.request, route: self.route)

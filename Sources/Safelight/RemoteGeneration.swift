@@ -97,7 +97,9 @@ private final class RemoteReceiver: UpstreamReceiver {
     func timerFired(_ id: UpstreamTimerID) {}
 
     private static func event(_ frame: ServerSentEventFrame, _ found: JSONFieldScanner) -> GenerationEvent? {
-        func text(_ path: Int) -> String { found.last(path).flatMap { JSONValueReader.string($0, in: frame.data) } ?? "" }
+        func text(_ path: Int) -> String {
+            found.last(path).flatMap { JSONValueReader.string($0, in: frame.data) } ?? ""
+        }
         func number(_ path: Int) -> Int {
             Int(found.last(path).flatMap { JSONValueReader.integer($0, in: frame.data) } ?? 0)
         }

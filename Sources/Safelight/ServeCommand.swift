@@ -39,6 +39,7 @@ struct ServeCommand: AsyncParsableCommand {
         let transport = try CurlTransport()
         try transport.start()
         defer { transport.shutdown() }
+        let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: AvailableProcessors.count)
         let listen = self.listen ?? table.server.listen
         let admin = self.admin ?? table.admin.listen
         let gateway = try GatewayServer(
@@ -46,7 +47,7 @@ struct ServeCommand: AsyncParsableCommand {
                 configurationPath: self.configuration.config, table: table, listen: self.listen,
                 adminListen: self.admin, simulator: simulator, stateFolder: self.configuration.stateFolder,
                 transport: transport, transportStatistics: { transport.statistics },
-                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, now: Terminal.now,
+                eventLoopGroup: eventLoops, now: Terminal.now,
                 onListening: { port, adminPort in
                     Terminal.print(
                         """

@@ -16,7 +16,8 @@ struct SimulateCommand: AsyncParsableCommand {
     @Option(help: "Where to listen.")
     var listen = ListenAddress(host: "127.0.0.1", port: 9100)
 
-    @Option(help: "How fast pictures develop: \(SimulatorScript.Profile.allCases.map(\.rawValue).joined(separator: ", ")).")
+    @Option(
+        help: "How fast pictures develop: \(SimulatorScript.Profile.allCases.map(\.rawValue).joined(separator: ", ")).")
     var profile = "normal"
 
     @Option(help: "Defaults for every request, as in `[sim …]`: \"previews=2 duration=500ms\".")

@@ -41,7 +41,34 @@ package struct Simulator: Service {
             onServerRunning: { [onRunning] channel in
                 if let address = channel.localAddress { await onRunning(address) }
             }, eventLoopGroup: self.eventLoopGroup, logger: self.quietLogger)
-        try await server.run()
+        try await self.runShielded(server)
+    }
+
+    /// Turns cancellation into an orderly shutdown. A server whose accepting task is cancelled drops the connection it has
+    /// just accepted, and NIO traps on an outbound writer that was never finished.
+    private func runShielded(_ server: Server<HTTP1Channel>) async throws {
+        let (stop, stopping) = AsyncStream<Never>.makeStream()
+        // Not a child of this task, or it would be cancelled with it. It never outlives this method, which awaits it.
+        let running = Task {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for await _ in stop {}
+                    // Fails only when the server has ended by itself.
+                    try? await server.shutdownGracefully()
+                }
+                defer { stopping.finish() }
+                try await server.run()
+            }
+        }
+        try await withTaskCancellationHandler {
+            do { try await running.value } catch {
+                // A server stopped before it had begun says so by an error.
+                if Task.isCancelled { return }
+                throw error
+            }
+        } onCancel: {
+            stopping.finish()
+        }
     }
 
     /// The server announces itself at info; who embeds the simulator has its own words for that.

@@ -14,7 +14,7 @@ package final class CurlTransport: UpstreamTransport {
 
     package init(_ configuration: TransportConfiguration = .init()) throws(TransportStartError) {
         guard Self.globalResult == CURLE_OK else { throw TransportStartError(step: "libcurl", code: 0) }
-        let count = max(1, configuration.threads ?? Int(ccurl_available_processors()))
+        let count = max(1, configuration.threads ?? AvailableProcessors.count)
         let certificates = try CertificateBundle(additional: configuration.additionalCertificates)
         let resolver = try NameResolver()
         let proxies = ProxyEnvironment.current()

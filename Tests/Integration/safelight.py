@@ -149,7 +149,7 @@ class Event:
 class Stream:
     """One streamed response. Iterating yields events with the moment of their arrival, in seconds from the request."""
 
-    def __init__(self, port, path, body, headers=None, version=11, timeout=60):
+    def __init__(self, port, path, body, headers=None, version=11, timeout=20):
         self.began = time.monotonic()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         self._connection._http_vsn = version
@@ -197,7 +197,7 @@ class Stream:
                 event.retry = int(value)
 
 
-def post(port, path, body, headers=None, timeout=60):
+def post(port, path, body, headers=None, timeout=20):
     """A whole answer: status, headers, bytes."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:

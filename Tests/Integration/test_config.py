@@ -65,12 +65,13 @@ def test_table_shows_routes_and_missing_keys_but_no_secret(tmp_path):
     keyed = {"provider": "openai-images", "base_url": "https://api.example/v1", "api_key": {"env": "EXAMPLE_KEY"}}
     upstreams = {"real": keyed, "other": {**keyed, "api_key": {"env": "UNSET_KEY"}}}
     route = {**routed(UNIFIED, "real"), "auth": "public", "public_without_limits": True, "upstreams": ["real", "other"]}
-    path.write_text(json.dumps({"upstreams": upstreams, "routes": [route]}))
+    path.write_text(json.dumps({"upstreams": upstreams, "routes": [route]}, indent=2))
     environment = {"EXAMPLE_KEY": "sk-very-secret", "PATH": "/usr/bin:/bin"}
     answer = check(path, env=environment)
     text = answer.stdout + answer.stderr
     assert answer.returncode == 0, text
-    assert "/v1/generate" in text and "pictures" in text and "UNSET_KEY" in text and "very-secret" not in text
+    assert "/v1/generate" in text and "pictures" in text and "real, other (unavailable)" in text
+    assert text.count("UNSET_KEY") == 1 and "very-secret" not in text
 
 
 def status(server, path):

@@ -113,6 +113,31 @@ def test_upstream_refusals_keep_their_kind(serve, stream, status, body, expected
         assert len(upstream.calls) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_busy_upstream_is_tried_again_by_the_sdk(serve, stream):
+    """Nothing was drawn, so nothing was paid: the SDK may ask again when the upstream said it may, and then succeeds."""
+    final = picture()
+
+    def behaviour(call):
+        if len(upstream.calls) == 1:
+            call.answer(429, BUSY, Retry_After="1")
+        elif call.json.get("stream"):
+            call.start_stream()
+            call.write(completed(final))
+        else:
+            call.answer(200, {"created": 1781870406, "data": [{"b64_json": final}]})
+
+    with Upstream(behaviour) as upstream:
+        server = serve({"real": upstream.config}, [routed(OPENAI, "real")])
+        with pytest.raises(openai.InternalServerError) as caught:
+            client(server, max_retries=0).images.generate(model="gpt-image-1", prompt="x", stream=stream)
+        assert caught.value.status_code == 503 and int(caught.value.response.headers["retry-after"]) >= 1
+        assert "x-should-retry" not in caught.value.response.headers
+        upstream.calls.clear()
+        answer = client(server, max_retries=1).images.generate(model="gpt-image-1", prompt="x", stream=stream)
+        assert (list(answer) if stream else answer.data)[-1].b64_json == final and len(upstream.calls) == 2
+
+
 def test_failure_after_the_request_was_taken_is_not_retried(serve):
     """Without `x-should-retry: false` the SDK would order, and pay for, three pictures."""
 

@@ -7,23 +7,41 @@ import pytest
 
 from conftest import routed
 from safelight import get, post, wait_until
+from upstream import Upstream
 
 STAGES = {"name": "blog", "mount": "/api/v1/images", "dialect": "stages"}
 STORED = {"storage": {"images": {"disk": "images"}}}
 PROMPT = {"prompt": "[sim duration=1s queue=300ms] Ein Leuchtturm in der Dämmerung – ☂", "aspect_ratio": "16:9", "quality": "standard"}
 
 
-@pytest.fixture(params=["openai-images", "stages-upstream"])
+def stages_upstream(port):
+    return {
+        "provider": "queue", "preset": "stages", "base_url": f"http://127.0.0.1:{port}/api/v1/images",
+        "private_network": True,
+    }
+
+
+@pytest.fixture(params=["openai-images", "stages-events", "stages-polling"])
 def blog(request, serve, simulator):
-    """The dialect over an upstream that streams pictures, and over one that speaks stages itself."""
+    """The dialect over an upstream that streams pictures, and over one that speaks stages itself, with and without events."""
     if request.param == "openai-images":
-        upstream = {"provider": "openai-images", "base_url": "simulator:"}
-    else:
-        upstream = {
-            "provider": "queue", "preset": "stages", "base_url": f"http://127.0.0.1:{simulator}/api/v1/images",
-            "private_network": True,
-        }
-    return serve({"images": upstream}, [routed(STAGES, "images")], **STORED)
+        yield serve({"images": {"provider": "openai-images", "base_url": "simulator:"}}, [routed(STAGES, "images")], **STORED)
+        return
+
+    def behaviour(call):
+        if request.param == "stages-polling" and call.path.endswith("/events"):
+            call.answer(404, {"detail": "Not found"})
+        else:
+            call.forward(simulator)
+
+    with Upstream(behaviour) as upstream:
+        yield serve({"images": stages_upstream(upstream.port)}, [routed(STAGES, "images")], **STORED)
+        polls = [call for call in upstream.calls if call.method == "GET" and call.path.rsplit("/", 2)[1] == "jobs"]
+        followed = [call for call in upstream.calls if call.path.endswith("/events")]
+        submitted = [call for call in upstream.calls if call.method == "POST"]
+        if submitted:
+            assert len(followed) == len(submitted) == 1
+            assert len(polls) >= 2 if request.param == "stages-polling" else len(polls) <= 1
 
 
 def naive_frontend(port, path, body):

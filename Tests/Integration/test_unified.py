@@ -55,7 +55,7 @@ def test_simulated_job(serve, event_schema):
 def test_curl_prints_it(serve):
     server = serve(SIMULATED, [routed(UNIFIED, "darkroom")])
     output = subprocess.run(
-        ["curl", "-sSN", server.url + UNIFIED["path"], "-H", "content-type: application/json", "-d", json.dumps(REQUEST)],
+        ["curl", "-sSN", "--max-time", "20", server.url + UNIFIED["path"], "-H", "content-type: application/json", "-d", json.dumps(REQUEST)],
         capture_output=True, check=True, text=True, timeout=60,
     ).stdout
     kinds = [line.removeprefix("event: ") for line in output.split("\n") if line.startswith("event: ")]

@@ -1,6 +1,7 @@
 """An upstream that does what a test tells it, byte by byte, in the openai-images form."""
 
 import base64
+import http.client
 import json
 import random
 import select
@@ -58,6 +59,7 @@ class Call:
 
     def __init__(self, handler):
         self._handler = handler
+        self.method = handler.command
         self.path = handler.path
         self.headers = handler.headers
         self.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
@@ -70,6 +72,22 @@ class Call:
         body = json.dumps(value).encode()
         self._head(status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
         self._handler.wfile.write(body)
+
+    def forward(self, port):
+        """Answers with what the server on `port` says, as it comes."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        # Its own Host goes with it, so that addresses in the answer lead here again.
+        connection.request(self.method, self.path, self.body or None, dict(self.headers))
+        answer = connection.getresponse()
+        length = answer.headers["Content-Length"]
+        self._head(answer.status, {
+            "Content-Type": answer.headers["Content-Type"],
+            **({"Content-Length": length} if length else {"Connection": "close"}),
+        })
+        self._handler.close_connection = not length
+        while read := answer.read1(65536):
+            self._handler.wfile.write(read)
+        connection.close()
 
     def start_stream(self):
         self._head(200, {"Content-Type": "text/event-stream", "Connection": "close"})
@@ -114,6 +132,15 @@ class Upstream:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
+                self.handle_call()
+
+            def do_GET(self):
+                self.handle_call()
+
+            def do_DELETE(self):
+                self.handle_call()
+
+            def handle_call(self):
                 call = Call(self)
                 owner.calls.append(call)
                 try:

@@ -46,7 +46,9 @@ import Testing
         try await self.withStore { _, folder in
             try FileManager.default.createDirectory(atPath: folder + "/ab", withIntermediateDirectories: true)
             try Data([1]).write(to: URL(fileURLWithPath: folder + "/ab/x.png.part"))
-            _ = try DiskImageStore(folder: folder, threads: NIOThreadPool(numberOfThreads: 1)) { Timestamp(milliseconds: 0) }
+            _ = try DiskImageStore(folder: folder, threads: NIOThreadPool(numberOfThreads: 1)) {
+                Timestamp(milliseconds: 0)
+            }
             #expect(!FileManager.default.fileExists(atPath: folder + "/ab/x.png.part"))
         }
     }

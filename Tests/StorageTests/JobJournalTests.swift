@@ -76,7 +76,9 @@ import Testing
 
     @Test func newerPreviewsSupersedeOlderOnesOfTheirImage() {
         var journal = JobJournal(epoch: 1)
-        for (image, number) in [(0, 0), (1, 0), (0, 1), (0, 2)] { _ = journal.append(self.preview(image, number), at: Self.at) }
+        for (image, number) in [(0, 0), (1, 0), (0, 1), (0, 2)] {
+            _ = journal.append(self.preview(image, number), at: Self.at)
+        }
         let kept = journal.entries.compactMap { entry -> [Int]? in
             guard case .partialImage(let preview) = entry.event else { return nil }
             return [preview.imageIndex, preview.partialImageIndex]

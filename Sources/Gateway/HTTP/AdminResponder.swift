@@ -42,8 +42,9 @@ struct AdminResponder: Sendable {
     }
 
     private static func isLocal(_ authority: String?) -> Bool {
-        guard let authority else { return false }
-        let host = authority.hasPrefix("[") ? authority.prefix { $0 != "]" } + "]" : authority.prefix { $0 != ":" }
-        return host == "localhost" || host == "[::1]" || host == "127.0.0.1" || host.hasPrefix("127.")
+        guard let authority = authority?.lowercased() else { return false }
+        let host =
+            authority.hasPrefix("[") ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
+        return ListenAddress(host: String(host), port: 0).isLoopback
     }
 }

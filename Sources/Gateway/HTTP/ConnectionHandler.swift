@@ -22,7 +22,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var pipelined = CircularBuffer<HTTPServerRequestPart>()
     private var deadline: Scheduled<Void>?
     private var stallCheck: Scheduled<Void>?
-    private var stalledBytes = 0
+    /// Body bytes given to the channel since it was made.
+    private var givenBytes = 0
+    /// Bytes that wait less ``givenBytes`` at the last look: falls by what the peer takes, whatever is written meanwhile.
+    private var untakenBytes = 0
     private var isClosing = false
     private var isDraining = false
     private var admitted = false
@@ -93,7 +96,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let failure = Self.requestFailure(error), !self.phase.isResponding, !self.isClosing else {
+        guard let failure = Self.requestFailure(error), self.phase.canBeRefused, !self.isClosing else {
             self.connection.markGone()
             context.close(promise: nil)
             return
@@ -158,6 +161,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         while !self.phase.isResponding || self.phase.reading != .whole, let part = self.pipelined.popFirst() {
             _ = self.phase.receivedBytes()
             self.handOn(part, context)
+            if self.isClosing { self.pipelined.removeAll() }
         }
         context.fireChannelReadComplete()
         if wasFull { context.read() }
@@ -176,6 +180,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             self.frame(&head)
             context.write(self.wrapOutboundOut(.head(head)), promise: promise)
         case .body(let body):
+            self.givenBytes += body.readableBytes
             context.write(self.wrapOutboundOut(.body(body)), promise: promise)
         case .end(let trailers):
             context.write(self.wrapOutboundOut(.end(trailers)), promise: promise)
@@ -212,7 +217,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             self.stallCheck?.cancel()
             self.stallCheck = nil
         } else if self.stallCheck == nil {
-            self.stalledBytes = .max
+            self.untakenBytes = .max
             self.watchStall(context)
         }
         context.fireChannelWritabilityChanged()
@@ -222,8 +227,9 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private func watchStall(_ context: ChannelHandlerContext) {
         let waiting = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
         let half = TimeAmount.nanoseconds(self.limits.writeStall.nanoseconds / 2)
-        if waiting < self.stalledBytes {
-            self.stalledBytes = waiting
+        let untaken = Int(waiting) - self.givenBytes
+        if untaken < self.untakenBytes {
+            self.untakenBytes = untaken
             self.stallCheck = self.schedule(half, context) { handler, context in handler.watchStall(context) }
             return
         }

@@ -35,6 +35,14 @@ struct ConnectionPhase: Sendable {
         }
     }
 
+    /// The connection may answer in place of the request handling: nothing of a response is written yet that the request was
+    /// read for.
+    var canBeRefused: Bool {
+        guard self.isResponding else { return true }
+        if case .body = self.reading { return !self.headWritten }
+        return false
+    }
+
     /// Raw bytes came.
     /// - Returns: whether they begin a request.
     mutating func receivedBytes() -> Bool {

@@ -27,7 +27,7 @@ struct GatewayResponder: Sendable {
             let error = GatewayError(.methodNotAllowed, "\(scope.method.rawValue) is not allowed here.")
             var response = dialect.render(error, requestID: scope.id)
             response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
-            try await writer.writeWhole(response, adding: scope.responseHeaders)
+            try await writer.writeWhole(response, for: scope)
         case .unknown:
             try await writer.writeWhole(await self.own(scope, live), for: scope)
         }

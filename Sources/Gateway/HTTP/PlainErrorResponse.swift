@@ -31,7 +31,9 @@ enum PlainErrorResponse {
             ("content-type", "application/problem+json"), ("content-length", String(body.readableBytes)),
             ("connection", "close"),
         ])
-        if let wait = error.retryAfterMilliseconds { headers.add(name: "retry-after", value: String(max(1, wait / 1000))) }
+        if let wait = error.retryAfterMilliseconds {
+            headers.add(name: "retry-after", value: String(max(1, wait / 1000)))
+        }
         return (
             HTTPResponseHead(version: .http1_1, status: .init(statusCode: error.code.status), headers: headers), body
         )

@@ -53,6 +53,13 @@ struct RequestScope: Sendable {
             || byte == 0x2D || byte == 0x2E || byte == 0x5F
     }
 
+    private static func isHexDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x46, 0x61...0x66: true
+        default: false
+        }
+    }
+
     private static func items(_ text: Substring) -> [(name: String, value: String)] {
         text.split(separator: "&").map { item in
             let parts = item.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -68,7 +75,7 @@ struct RequestScope: Sendable {
         while let byte = rest.popFirst() {
             if byte == 0x2B {
                 bytes.append(0x20)
-            } else if byte == 0x25, rest.count >= 2,
+            } else if byte == 0x25, rest.count >= 2, rest.prefix(2).allSatisfy(Self.isHexDigit),
                 let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
             {
                 bytes.append(value)

@@ -105,9 +105,9 @@ struct AnswerDelivery: Sendable {
             switch wake {
             case .clientGone:
                 return .clientGone
-            case .heartbeat:
-                try await body.write(ByteBuffer(string: " "))
-            case .events:
+            case .heartbeat, .events:
+                // A wake for events can be lost behind a client that does not read; the next heartbeat makes up for it.
+                if wake == .heartbeat { try await body.write(ByteBuffer(string: " ")) }
                 guard Self.fold(subscription, into: &encoder, signal) else { continue }
                 var output = FrameOutput()
                 _ = encoder.finish(into: &output)

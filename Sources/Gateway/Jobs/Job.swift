@@ -12,7 +12,7 @@ package final class Job: Sendable {
     /// Opens when the upstream has answered for good or ill: from then on a response's status cannot improve.
     package let commitment: Gate
     private let canceller: Mutex<(@Sendable (Cancellation.Reason) -> Void)?>
-    private let watchers = Mutex<Int>(0)
+    private let reads = Atomic<Int>(0)
 
     package init(id: JobID, plan: JobPlan, createdAt: Timestamp, log: EventLog) {
         self.id = id
@@ -27,6 +27,11 @@ package final class Job: Sendable {
     package func cancel(_ reason: Cancellation.Reason) {
         self.canceller.withLock { $0 }?(reason)
     }
+
+    /// How often a client has asked where the job stands.
+    var readCount: Int { self.reads.load(ordering: .relaxed) }
+
+    func noteRead() { self.reads.add(1, ordering: .relaxed) }
 
     func onCancel(_ action: (@Sendable (Cancellation.Reason) -> Void)?) {
         self.canceller.withLock { $0 = action }

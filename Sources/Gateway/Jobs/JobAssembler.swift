@@ -41,6 +41,7 @@ struct JobAssembler {
     private var finishError: GatewayError?
     private var lastStageAt: Timestamp?
     private var heldStatus: UpstreamStatus?
+    private var lastStatus: UpstreamStatus?
     private(set) var isOver = false
     private var mayBeBilled = GatewayError.Billed.no
 
@@ -65,7 +66,14 @@ struct JobAssembler {
     }
 
     /// A call that may cost something has sent its first byte.
-    mutating func submitted() { self.mayBeBilled = .maybe }
+    mutating func submitted() {
+        if self.mayBeBilled == .no { self.mayBeBilled = .maybe }
+    }
+
+    /// No byte of it was sent after all.
+    mutating func notSubmitted() {
+        if self.mayBeBilled == .maybe { self.mayBeBilled = .no }
+    }
 
     mutating func apply(_ event: UpstreamEvent, payloadLease: PayloadLease?, now: Timestamp) -> [Step] {
         guard !self.isOver else { return [] }
@@ -85,8 +93,7 @@ struct JobAssembler {
         case .image(let image):
             return self.finished(image, lease: payloadLease, now: now)
         case .imageFailed(let index, let error):
-            guard self.isWanted(index), self.pictures[index] == nil else { return [] }
-            self.failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
+            self.fail(index, error)
             return []
         case .usage(let usage):
             self.usage = self.usage + usage
@@ -104,6 +111,8 @@ struct JobAssembler {
 
     private mutating func apply(_ status: UpstreamStatus, now: Timestamp) -> [Step] {
         let forward = min(status.stage, .generating) > self.stage
+        // An upstream that says again what is known says nothing.
+        guard forward || status.tellsMore(than: self.lastStatus) else { return [] }
         guard forward || now.milliseconds - (self.lastStageAt?.milliseconds ?? 0) >= Self.stageInterval else {
             let isNew = self.heldStatus == nil
             self.heldStatus = status
@@ -119,6 +128,7 @@ struct JobAssembler {
 
     private mutating func announce(_ status: UpstreamStatus, now: Timestamp) -> [Step] {
         self.heldStatus = nil
+        self.lastStatus = status
         self.move(to: min(status.stage, .generating), now: now)
         self.lastStageAt = now
         var change = self.change(status.message ?? Self.message(self.stage, self.plan.upstream.name), now: now)
@@ -162,9 +172,10 @@ struct JobAssembler {
     ) -> [Step] {
         var steps = self.enter(.generating, now: now)
         if self.firstPreview == nil { self.firstPreview = now }
+        let number = min(max(0, number), 1 << 20)
         let asked = Double(max(self.plan.request.partialImages ?? 0, number + 1))
         self.previewFractions[index] = Double(number + 1) / (asked + 1)
-        let format = ImageHeader.read(Base64.decodePrefix(payload.base64, maximumBytes: 64))?.format
+        let format = ImageHeader.format(of: Base64.decodePrefix(payload.base64, maximumBytes: 64))
         let event = PartialImage(
             imageIndex: index, partialImageIndex: number,
             attributes: self.attributes(attributes, format: format, pixels: nil, now: now), payload: payload)
@@ -177,10 +188,9 @@ struct JobAssembler {
         self.mayBeBilled = .yes
         let payload = ImagePayload(canonical: image.payload, lease: lease)
         guard let header = Self.header(of: payload) else {
-            self.failures.append(
-                ImageFailure(
-                    imageIndex: image.imageIndex, code: .imageRefused,
-                    message: "The upstream's picture is not of a type the gateway relays."))
+            self.fail(
+                image.imageIndex,
+                GatewayError(.imageRefused, "The upstream's picture is not of a type the gateway relays."))
             return []
         }
         var steps = self.enter(.generating, now: now)
@@ -193,6 +203,7 @@ struct JobAssembler {
                 image.attributes, format: header.format, pixels: (header.width, header.height), now: now),
             fileSize: payload.decodedCount, usage: image.usage, revisedPrompt: image.revisedPrompt, payload: payload)
         let waits = self.keepsImages && self.plan.delivery.carriesURL
+        self.failures.removeAll { $0.imageIndex == image.imageIndex }
         self.pictures[image.imageIndex] = Picture(image: event, isAnnounced: !waits, isKept: !self.keepsImages)
         if self.pictures.count + self.failures.count >= self.plan.request.count, self.keepsImages {
             steps += self.upload(now: now)
@@ -202,6 +213,14 @@ struct JobAssembler {
             steps.append(.store(imageIndex: image.imageIndex, event.imageID, payload, header.format))
         }
         return steps
+    }
+
+    /// The first reason stays; a picture that comes after all takes it back.
+    private mutating func fail(_ index: Int, _ error: GatewayError) {
+        guard self.isWanted(index), self.pictures[index] == nil,
+            !self.failures.contains(where: { $0.imageIndex == index })
+        else { return }
+        self.failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
     }
 
     private mutating func upload(now: Timestamp) -> [Step] {
@@ -232,7 +251,8 @@ struct JobAssembler {
             size: upstream.size ?? asked ?? pixels.map { "\($0.0)x\($0.1)" } ?? "auto",
             quality: upstream.quality ?? self.plan.request.quality ?? "auto",
             background: upstream.background ?? self.plan.request.background ?? "auto",
-            outputFormat: format?.rawValue ?? upstream.outputFormat ?? self.plan.request.outputFormat?.rawValue ?? "png",
+            outputFormat: format?.rawValue ?? upstream.outputFormat ?? self.plan.request.outputFormat?.rawValue
+                ?? "png",
             createdAt: upstream.createdAt ?? now.seconds)
     }
 
@@ -261,7 +281,7 @@ struct JobAssembler {
                 self.pictures[imageIndex] = picture
             } else {
                 self.pictures[imageIndex] = nil
-                self.failures.append(ImageFailure(imageIndex: imageIndex, code: error.code, message: error.message))
+                self.fail(imageIndex, error)
             }
         }
         return steps + self.endIfPossible(now: now)
@@ -288,7 +308,8 @@ struct JobAssembler {
     }
 
     private var failure: GatewayError {
-        var error = self.finishError
+        var error =
+            self.finishError
             ?? self.failures.first.map { GatewayError($0.code, $0.message) }
             ?? GatewayError(.noImage, "The upstream finished without a picture.")
         error.billed = Self.dearer(error.billed, error.code == .refused ? .no : self.mayBeBilled, of: error)
@@ -341,5 +362,14 @@ struct JobAssembler {
 
     private func elapsed(since start: Timestamp, _ end: Timestamp) -> Int {
         Int(max(0, end.milliseconds - start.milliseconds))
+    }
+}
+
+extension UpstreamStatus {
+    /// Whether a client learns anything from this after `earlier`.
+    fileprivate func tellsMore(than earlier: UpstreamStatus?) -> Bool {
+        (self.progress ?? 0) > (earlier?.progress ?? 0) || self.queuePosition != earlier?.queuePosition
+            || (self.message != nil && self.message != earlier?.message)
+            || (self.estimatedMilliseconds != nil && self.estimatedMilliseconds != earlier?.estimatedMilliseconds)
     }
 }

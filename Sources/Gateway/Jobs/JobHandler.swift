@@ -35,7 +35,7 @@ struct JobHandler: Sendable {
             job: started.job.id, request: started.job.plan.request, delivery: started.job.plan.delivery,
             publicURL: live.publicURL, createdAt: started.job.createdAt)
         let subscription = started.job.log.subscribe()
-        defer { self.left(started.job, subscription) }
+        defer { self.left(started, subscription) }
         switch started.mode {
         case .stream:
             try await self.stream(started, context, subscription, scope, match, writer, channel)
@@ -98,7 +98,8 @@ struct JobHandler: Sendable {
     /// Waits for the upstream's own answer, at most the route's `commit`.
     /// - Returns: why the job failed already, while the status can still tell.
     private func refusalBeforeCommit(_ started: Started, _ connection: ClientConnection) async -> GatewayError? {
-        await connection.eventLoop.wait(for: started.job.commitment, atMost: TimeAmount(started.route.commit), connection)
+        await connection.eventLoop.wait(
+            for: started.job.commitment, atMost: TimeAmount(started.route.commit), connection)
         switch started.job.log.standing.terminal?.event {
         case .error(let error): return error
         case .cancelled: return GatewayError(.cancelled, "The job was cancelled.")
@@ -148,6 +149,7 @@ struct JobHandler: Sendable {
         else {
             return match.dialect.render(GatewayError(.notFound, "There is no such job."), requestID: scope.id)
         }
+        job.noteRead()
         if match.endpoint.action == .cancel { job.cancel(.client) }
         let context = EncoderContext(
             job: job.id, request: job.plan.request, delivery: job.plan.delivery, publicURL: live.publicURL,
@@ -157,10 +159,11 @@ struct JobHandler: Sendable {
 
     // MARK: Endings
 
-    /// The client's part is over: when it was the last to watch, the route says what becomes of the job.
-    private func left(_ job: Job, _ subscription: EventSubscription) {
-        guard subscription.close(), job.log.standing.terminal == nil else { return }
-        self.supervisor.unwatched(job)
+    /// The client's part is over: when it was the last to watch, the route says what becomes of the job. One that was only
+    /// submitted was never watched, and goes on.
+    private func left(_ started: Started, _ subscription: EventSubscription) {
+        guard subscription.close(), started.mode != .queue, started.job.log.standing.terminal == nil else { return }
+        self.supervisor.unwatched(started.job)
     }
 
     private func fail(

@@ -45,7 +45,8 @@ package struct UpstreamTarget: Sendable {
     package var allowsPrivateNetwork: Bool
 
     package init(
-        name: String, adapter: any ProviderAdapter, model: String? = nil, connection: UpstreamConnectionPolicy = .init(),
+        name: String, adapter: any ProviderAdapter, model: String? = nil,
+        connection: UpstreamConnectionPolicy = .init(),
         resultHosts: [HostPattern] = [], host: String, allowsPrivateNetwork: Bool = false
     ) {
         self.name = name

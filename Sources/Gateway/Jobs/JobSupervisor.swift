@@ -93,7 +93,9 @@ package final class JobSupervisor: Sendable {
             guard job.plan.delivery == .url else { return }
             state.finished[job.id] = job
             state.finishedOrder.append(job.id)
-            if state.finishedOrder.count > Self.maximumFinished { state.finished[state.finishedOrder.removeFirst()] = nil }
+            if state.finishedOrder.count > Self.maximumFinished {
+                state.finished[state.finishedOrder.removeFirst()] = nil
+            }
         }
     }
 
@@ -102,10 +104,16 @@ package final class JobSupervisor: Sendable {
         switch job.plan.disconnect {
         case .continue: break
         case .cancel: job.cancel(.disconnect)
-        case .grace(let grace):
-            self.eventLoopGroup.any().scheduleTask(in: TimeAmount(grace)) {
-                if job.log.readerCount == 0 { job.cancel(.disconnect) }
-            }
+        case .grace(let grace): self.waitOut(job, grace: TimeAmount(grace))
+        }
+    }
+
+    /// Ends the job once nobody has watched it or asked where it stands for a whole grace.
+    private func waitOut(_ job: Job, grace: TimeAmount) {
+        let reads = job.readCount
+        self.eventLoopGroup.any().scheduleTask(in: grace) { [weak self] in
+            guard job.log.readerCount == 0, job.log.standing.terminal == nil else { return }
+            if job.readCount == reads { job.cancel(.disconnect) } else { self?.waitOut(job, grace: grace) }
         }
     }
 

@@ -51,6 +51,10 @@ final class StreamDelivery: Sendable {
         var shownProgress = 0
         var wake: @Sendable () -> Void = {}
 
+        var hasRoomAndMore: Bool {
+            self.end == nil && !self.pending.isEmpty && self.outstanding < StreamDelivery.window
+        }
+
         mutating func encode(_ event: SequencedEvent) {
             self.encoder.encode(event, into: &self.output)
         }
@@ -118,6 +122,14 @@ final class StreamDelivery: Sendable {
         guard self.state.value.end == nil, !self.state.value.isPumping else { return }
         self.state.value.isPumping = true
         defer { self.state.value.isPumping = false }
+        repeat {
+            if self.fillWindow() { self.channel.flush() }
+            // A flush that the kernel takes at once ends its writes before it returns: there is room again.
+        } while self.state.value.hasRoomAndMore
+    }
+
+    /// - Returns: whether anything was given to the channel.
+    private func fillWindow() -> Bool {
         var wrote = false
         while self.state.value.end == nil {
             wrote = self.writePending() || wrote
@@ -133,7 +145,7 @@ final class StreamDelivery: Sendable {
                 self.encode(events)
             }
         }
-        if wrote { self.channel.flush() }
+        return wrote
     }
 
     private func encode(_ events: [SequencedEvent]) {
@@ -223,7 +235,8 @@ final class StreamDelivery: Sendable {
     private func scheduleHeartbeat() {
         guard self.state.value.end == nil else { return }
         let due = self.state.value.lastWrite + self.terms.heartbeat
-        self.state.value.heartbeat = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
+        self.state.value.heartbeat = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
+            [weak self] in
             self?.heartbeatDue()
         }
     }

@@ -67,18 +67,24 @@ struct JobPlanner: Sendable {
         _ request: inout ImageRequest, to target: UpstreamTarget, _ route: RouteTable.Route
     ) throws(GatewayError) -> [String] {
         let capabilities = target.adapter.capabilities
-        if request.count > capabilities.maximumCount {
+        if request.count > max(1, capabilities.maximumCount) {
             throw GatewayError(
                 .unsupportedParameter, "\(target.name) makes at most \(capabilities.maximumCount) pictures a request.",
                 parameter: "n")
         }
         // Previews are a wish everywhere: an upstream that shows fewer, or none, is no failure.
         if !capabilities.previews { request.partialImages = nil }
-        let foreign = request.givenParameters.filter { !capabilities.parameters.contains($0) }
+        // Extensions are never refused: a provider sends those it knows, the others ask nothing of it.
+        let foreign = request.setParameters.filter { !capabilities.parameters.contains($0) }
         guard let first = foreign.first else { return [] }
         if route.unsupported == .refuse {
             throw GatewayError(
                 .unsupportedParameter, "\(target.name) does not understand '\(first)'.", parameter: first)
+        }
+        // Without its pictures an edit would be another request.
+        if foreign.contains("images") {
+            throw GatewayError(
+                .unsupportedParameter, "\(target.name) takes no pictures.", parameter: "images")
         }
         for name in foreign { request.remove(parameter: name) }
         return foreign
@@ -97,18 +103,7 @@ extension ImageRequest.Size {
 }
 
 extension ImageRequest {
-    /// Names of the optional parameters the request gives, in the unified spelling.
-    var givenParameters: [String] {
-        let given: [(String, Bool)] = [
-            ("negative_prompt", self.negativePrompt != nil), ("size", self.size != nil),
-            ("quality", self.quality != nil), ("output_format", self.outputFormat != nil),
-            ("output_compression", self.outputCompression != nil), ("background", self.background != nil),
-            ("style", self.style != nil), ("seed", self.seed != nil), ("mask", self.mask != nil),
-            ("user", self.user != nil),
-        ]
-        return given.filter(\.1).map(\.0)
-    }
-
+    /// Takes back an optional parameter, by its unified name.
     mutating func remove(parameter: String) {
         switch parameter {
         case "negative_prompt": self.negativePrompt = nil

@@ -43,7 +43,7 @@ struct LiveTable: Sendable {
             throw UpstreamProblem(upstream: upstream.name, message: "provider \(upstream.provider) is not known")
         }
         let base = try Self.baseURL(upstream, simulator: simulator)
-        guard let host = StrictURL(base)?.host else {
+        guard let host = NetworkNames.webURL(base)?.host else {
             throw UpstreamProblem(upstream: upstream.name, message: "base_url \(base) is not a plain URL")
         }
         let configuration = ProviderConfiguration(

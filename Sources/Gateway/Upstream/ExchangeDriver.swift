@@ -53,7 +53,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.urlPolicy = ResultURLPolicy(
             ownHost: target.host, hosts: target.resultHosts, allowsPrivateNetwork: target.allowsPrivateNetwork)
         self.assembler = JobAssembler(
-            plan: job.plan, keepsImages: environment.keeper != nil, createdAt: job.createdAt, makeImageID: { ImageID() })
+            plan: job.plan, keepsImages: environment.keeper != nil, createdAt: job.createdAt, makeImageID: { ImageID() }
+        )
     }
 
     func start() {
@@ -95,7 +96,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard let purpose = self.purposes.removeValue(forKey: call.rawValue) else { return }
         let error = failure?.gatewayError(purpose: purpose, upstream: self.job.plan.upstream.name)
         if let failure {
-            if purpose == .submit, failure.requestSent { self.assembler.submitted() }
+            if purpose == .submit {
+                failure.requestSent ? self.assembler.submitted() : self.assembler.notSubmitted()
+            }
             self.environment.logger.debug(
                 "upstream call failed",
                 metadata: ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
@@ -119,7 +122,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case OwnTimer.stage:
             self.perform(self.assembler.flushStage(now: self.environment.now()))
         case OwnTimer.cancel:
-            self.close()
+            // Pictures that are being stored still end the job; the upstream is left.
+            self.finish(nil)
         default:
             self.feed { exchange, actions in exchange.timerFired(id.rawValue, into: &actions) }
         }

@@ -15,12 +15,15 @@ struct ResultURLPolicy: Sendable {
             throw Self.refusal("its host is not in result_hosts")
         }
         guard parts.isSecure || self.allowsPrivateNetwork || isOwn else { throw Self.refusal("it is not https") }
-        guard parts.port == nil || isOwn else { throw Self.refusal("it names a port") }
+        guard parts.port == nil || parts.port == (parts.isSecure ? 443 : 80) || isOwn else {
+            throw Self.refusal("it names another port")
+        }
     }
 
     private static func refusal(_ reason: String) -> GatewayError {
         GatewayError(
-            .resultURLRefused, "The upstream's picture lies at an address the gateway does not fetch from.", billed: .yes,
+            .resultURLRefused, "The upstream's picture lies at an address the gateway does not fetch from.",
+            billed: .yes,
             cause: reason)
     }
 }
@@ -34,7 +37,9 @@ struct StrictURL: Sendable, Equatable {
     let port: Int?
 
     init?(_ text: String) {
-        guard text.utf8.count <= 8192, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x5C }) else { return nil }
+        guard text.utf8.count <= 8192, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != 0x5C }) else {
+            return nil
+        }
         let lower = text.lowercased()
         let rest: Substring
         if lower.hasPrefix("https://") {

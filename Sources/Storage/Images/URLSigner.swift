@@ -24,7 +24,8 @@ package struct URLSigner: Sendable {
     ///   - expires: the URL's `expires` as text: decimal digits only, without leading zero.
     ///   - signature: the URL's `signature` as text: 64 lower-case hex digits.
     package func verify(_ id: ImageID, expires: String, signature: String, now: Timestamp) -> Bool {
-        guard let seconds = Int64(expires), String(seconds) == expires, let code = Hex.decode(signature), code.count == 32
+        guard let seconds = Int64(expires), String(seconds) == expires, let code = Hex.decode(signature),
+            code.count == 32
         else { return false }
         let canonical = Self.canonical(id, seconds)
         var valid = false

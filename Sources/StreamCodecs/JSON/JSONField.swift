@@ -13,8 +13,8 @@ package struct JSONField: Sendable, Equatable {
     package var range: Range<Int>
     /// The string contains a backslash.
     package var hasEscapes: Bool
-    /// The offset from which the rest of the string is base64 text: alphabet, then at most two `=`. Behind the comma of a
-    /// data URL, or `range.lowerBound`. Nil for other kinds and for strings that do not end so.
+    /// The offset from which the rest of the string is base64 text: alphabet, then at most two `=`. Behind the comma
+    /// of a data URL, or `range.lowerBound`. Nil for other kinds and for strings that do not end so.
     package var base64Start: Int?
 
     package init(

@@ -1,9 +1,10 @@
-// Duplicate keys. A later value of a key drops what was found below the earlier one. That is noted as a cut and done once at
-// the end: dropping at once would let a hostile document make the scanner walk its findings again for every key.
+// Duplicate keys. A later value of a key drops what was found below the earlier one. That is noted as a cut and done
+// once at the end: dropping at once would let a hostile document make the scanner walk its findings again for every
+// key.
 
 extension JSONFieldScanner {
-    /// Of the fields `from ..< to`, those at `node` and below it are overridden. The cuts of one node either share `from`
-    /// (same object) or do not overlap; they are ordered by `to`.
+    /// Of the fields `from ..< to`, those at `node` and below it are overridden. The cuts of one node either share
+    /// `from` (same object) or do not overlap; they are ordered by `to`.
     struct Cut: Sendable {
         var node: Int
         var from: Int

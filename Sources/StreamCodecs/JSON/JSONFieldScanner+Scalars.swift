@@ -75,7 +75,8 @@ extension JSONFieldScanner {
     /// The first letter has been seen.
     mutating func beginLiteral(_ kind: JSONField.Kind) {
         self.literal = Literal(kind: kind)
-        _ = self.literal.take(kind == .true ? UInt8(ascii: "t") : kind == .false ? UInt8(ascii: "f") : UInt8(ascii: "n"))
+        _ = self.literal.take(
+            kind == .true ? UInt8(ascii: "t") : kind == .false ? UInt8(ascii: "f") : UInt8(ascii: "n"))
         self.state = .literal
     }
 

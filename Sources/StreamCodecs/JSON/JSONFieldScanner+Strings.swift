@@ -182,7 +182,9 @@ struct KeyGathering: Sendable {
         self.highSurrogate = 0
         let scalar: Unicode.Scalar?
         if high != 0 {
-            scalar = (0xDC00...0xDFFF).contains(unit) ? Unicode.Scalar(0x10000 + (high - 0xD800) << 10 + (unit - 0xDC00)) : nil
+            scalar =
+                (0xDC00...0xDFFF).contains(unit)
+                ? Unicode.Scalar(0x10000 + (high - 0xD800) << 10 + (unit - 0xDC00)) : nil
         } else if (0xD800...0xDBFF).contains(unit) {
             self.isEmpty = false
             self.highSurrogate = unit

@@ -1,8 +1,8 @@
 /// Validates a JSON text (RFC 8259) as its bytes arrive, cut anywhere, and remembers where the wanted values stand. All
 /// others are passed over at memory speed; nothing is decoded and nothing recurses.
 ///
-/// Strict: UTF-8 is checked, one root value, no byte order mark, nesting bounded. Lone surrogates in escapes are allowed,
-/// as the RFC allows them.
+/// Strict: UTF-8 is checked, one root value, no byte order mark, nesting bounded. Lone surrogates in escapes are
+/// allowed, as the RFC allows them.
 ///
 /// Duplicate keys are no error: the last one wins, and everything found below an earlier one is dropped at `end()`. So
 /// `{"error":{"message":"a"},"error":null}` has no "error.message".

@@ -3,8 +3,8 @@ import NIOCore
 /// Gathers the data of one frame: the only copy of a payload. The buffer is given away with the frame and never written
 /// again.
 ///
-/// A frame that fits one read gets a buffer of its size. One that outgrows a read gets the size of recent large frames at
-/// once, because every growth may move what is already there; without such knowledge the room doubles.
+/// A frame that fits one read gets a buffer of its size. One that outgrows a read gets the size of recent large
+/// frames at once, because every growth may move what is already there; without such knowledge the room doubles.
 struct FrameGathering: Sendable {
     /// Size of recent large frames; falls slowly, so that a small preview between large images does not unlearn it.
     private(set) var expectedBytes: Int

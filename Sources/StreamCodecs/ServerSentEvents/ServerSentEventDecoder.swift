@@ -1,12 +1,11 @@
-package import NIOCore
-
 internal import CScan
+package import NIOCore
 
 /// Decodes an event stream as the WHATWG HTML standard says (section 9.2.6), from reads of any size.
 ///
 /// Payload bytes are copied once, from the read into the frame's own buffer. There is no limit on lines: the bound is
-/// `CodecLimits.maximumEventBytes` over the field values of one block, so comments and unknown fields of any length pass
-/// without being held. After an error every further call throws it again.
+/// `CodecLimits.maximumEventBytes` over the field values of one block, so comments and unknown fields of any length
+/// pass without being held. After an error every further call throws it again.
 package struct ServerSentEventDecoder<Scanner: FrameDataScanner>: Sendable {
     /// After `consume` returned a frame: what the scanner found in it, until the next `consume`.
     package var scanner: Scanner
@@ -48,8 +47,8 @@ package struct ServerSentEventDecoder<Scanner: FrameDataScanner>: Sendable {
         case byteOrderMark, lineStart, fieldName, valueStart, value, ignoredLine
     }
 
-    /// - Parameter expectedEventBytes: Size of large events where it is known, from an earlier stream of the kind. A frame
-    ///   that outgrows one read gets this room at once, and its bytes need not move as the buffer grows.
+    /// - Parameter expectedEventBytes: Size of large events where it is known, from an earlier stream of the kind. A
+    ///   frame that outgrows one read gets this room at once, and its bytes need not move as the buffer grows.
     package init(limits: CodecLimits = .init(), scanner: Scanner, expectedEventBytes: Int = 0) {
         self.scanner = scanner
         self.maximumEventBytes = limits.maximumEventBytes
@@ -59,12 +58,12 @@ package struct ServerSentEventDecoder<Scanner: FrameDataScanner>: Sendable {
     /// Size of recent large events, for `init(expectedEventBytes:)` of the next stream.
     package var expectedEventBytes: Int { self.gathering.expectedBytes }
 
-    /// True when an unfinished block is held: a field has begun since the last blank line. At the end of the stream it is
-    /// discarded. Comments do not count, they may stand alone.
+    /// True when an unfinished block is held: a field has begun since the last blank line. At the end of the stream
+    /// it is discarded. Comments do not count, they may stand alone.
     package var hasPartialFrame: Bool { self.block.hasFields }
 
-    /// Takes bytes from the front of `bytes` until a frame is complete (it is returned, `bytes` begins behind it) or `bytes`
-    /// is empty (nil). A blank line that ends in CR dispatches without waiting for the next byte.
+    /// Takes bytes from the front of `bytes` until a frame is complete (it is returned, `bytes` begins behind it) or
+    /// `bytes` is empty (nil). A blank line that ends in CR dispatches without waiting for the next byte.
     ///
     /// Specialised here because its callers live in other modules.
     @_specialize(where Scanner == JSONFieldScanner)

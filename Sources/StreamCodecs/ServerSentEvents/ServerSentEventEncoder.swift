@@ -2,7 +2,8 @@ package import NIOCore
 
 /// Writes events in a form that every reader of the WHATWG format takes: LF line ends, one space behind the colon.
 ///
-/// An event is head, then data. Data that is known to be one line is written by the caller as `data: `, text, blank line.
+/// An event is head, then data. Data that is known to be one line is written by the caller as `data: `, text, blank
+/// line.
 package struct ServerSentEventEncoder: Sendable {
     /// Writes the lines before the data. Nothing is written when it throws.
     ///
@@ -32,7 +33,8 @@ package struct ServerSentEventEncoder: Sendable {
                 let byte = bytes[at]
                 at += 1
                 guard byte == 0x0A || byte == 0x0D else { continue }
-                self.writeDataLine(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[start..<at - 1]), &out)
+                self.writeDataLine(
+                    UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[start..<at - 1]), &out)
                 if byte == 0x0D, at < bytes.count, bytes[at] == 0x0A { at += 1 }
                 start = at
             }

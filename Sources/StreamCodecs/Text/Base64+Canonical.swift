@@ -1,19 +1,19 @@
 internal import CScan
 package import NIOCore
 
-// Canonical text is what a strict decoder takes: the standard alphabet without breaks, padded to a multiple of four. Bits
-// behind the last whole byte are left as they came: decoders ignore them, and the text stays the upstream's.
+// Canonical text is what a strict decoder takes: the standard alphabet without breaks, padded to a multiple of four.
+// Bits behind the last whole byte are left as they came: decoders ignore them, and the text stays the upstream's.
 
 extension Base64 {
-    /// The canonical text of a string value. Cuts the head of a base64 data URL, appends missing padding, and on a slow path
-    /// that copies once resolves JSON escapes and leaves out line breaks.
+    /// The canonical text of a string value. Cuts the head of a base64 data URL, appends missing padding, and on a
+    /// slow path that copies once resolves JSON escapes and leaves out line breaks.
     ///
-    /// A clean string costs nothing: the scanner has checked it, the result is a slice. Missing padding is written in place,
-    /// over the quote and the byte behind it, so that `document` may be no JSON any more afterwards; fields found in it keep
-    /// their bytes, containers excepted. If the document's storage is shared, this copies it.
+    /// A clean string costs nothing: the scanner has checked it, the result is a slice. Missing padding is written in
+    /// place, over the quote and the byte behind it, so that `document` may be no JSON any more afterwards; fields
+    /// found in it keep their bytes, containers excepted. If the document's storage is shared, this copies it.
     ///
-    /// - Throws: `notBase64` for anything else outside the alphabet, data URLs without base64, padding inside the text or
-    ///   more of it than belongs there, and a length that no bytes encode to (4n + 1).
+    /// - Throws: `notBase64` for anything else outside the alphabet, data URLs without base64, padding inside the
+    ///   text or more of it than belongs there, and a length that no bytes encode to (4n + 1).
     package static func canonical(
         _ field: JSONField, in document: inout ByteBuffer
     ) throws(CodecError) -> ByteBuffer {
@@ -157,7 +157,9 @@ extension Base64 {
         /// The last eight characters.
         var tail: UInt64 = 0
         while at < raw.count, taken < JSONFieldScanner.longestBase64Prefix {
-            guard let byte = self.unit(raw, &at, escapes: escapes).map(self.lowercased) else { return taken < 5 ? 0 : nil }
+            guard let byte = self.unit(raw, &at, escapes: escapes).map(self.lowercased) else {
+                return taken < 5 ? 0 : nil
+            }
             guard taken >= 5 || byte == scheme.utf8Start[taken] else { return 0 }
             taken += 1
             tail = tail << 8 | UInt64(byte)

@@ -23,8 +23,9 @@ import Testing
         func list(_ count: Int) -> String { "[" + Array(repeating: "1", count: count).joined(separator: ",") + "]" }
         #expect(self.scan(list(100), &scanner).error == nil)
         #expect(self.scan(list(101), &scanner).error == .tooManyValues(limit: 100))
-        #expect(self.scan("[" + Array(repeating: "[]", count: 101).joined(separator: ",") + "]", &scanner).error
-            == .tooManyValues(limit: 100))
+        #expect(
+            self.scan("[" + Array(repeating: "[]", count: 101).joined(separator: ",") + "]", &scanner).error
+                == .tooManyValues(limit: 100))
         #expect(scanner.fields.count <= 101)
     }
 
@@ -57,7 +58,9 @@ import Testing
     }
 
     @Test func everyByteInEveryPlace() {
-        let templates = [#"{"a":"?"}"#, #"{"?":1}"#, "[?]", "[1?]", #"{"a"?1}"#, #"["\?"]"#, #"["\u00?0"]"#, "[\"é?\"]"]
+        let templates = [
+            #"{"a":"?"}"#, #"{"?":1}"#, "[?]", "[1?]", #"{"a"?1}"#, #"["\?"]"#, #"["\u00?0"]"#, "[\"é?\"]",
+        ]
         for template in templates {
             for byte in UInt8.min...UInt8.max {
                 let bytes = Array(template.utf8).map { $0 == UInt8(ascii: "?") ? byte : $0 }

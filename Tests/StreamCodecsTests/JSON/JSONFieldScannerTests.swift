@@ -74,34 +74,41 @@ struct ScannedDocument: Equatable {
         }
     }
 
-    @Test(arguments: [
-        (#"{"type":"x","n":1}"#, ["type"], ["0=x"]),
-        (#"{"n":1,"type":"x"}"#, ["type", "n"], ["1=1", "0=x"]),
-        (#" { "a" : { "b" : [ 1 , true ] } , "c" : null } "#, ["a.b", "a", "c"], ["1={ \"b\" : [ 1 , true ] }", "0=[ 1 , true ]", "2=null"]),
-        (#"{"b64\u005fjson":"AA=="}"#, ["b64_json"], ["0=AA=="]),
-        (#"{"\u0062\u00364_json":"AA=="}"#, ["b64_json"], ["0=AA=="]),
-        (#"{"b64_jso":1,"b64_jsonx":2,"b64_json":3,"B64_JSON":4}"#, ["b64_json"], ["0=3"]),
-        (#"{"\ud83d\ude00":1,"😀":2,"\ud83d":3,"\ude00":4,"\ud83dx":5}"#, ["😀"], ["0=2"]),
-        (#"{"a/b":1,"a\/b":2}"#, ["a/b"], ["0=2"]),
-        (#"{"x":{"type":"no"},"y":[{"type":"no"}],"type":"yes"}"#, ["type"], ["0=yes"]),
-        (#"{"x":"{\"type\":\"no\"}","type":"yes"}"#, ["type"], ["0=yes"]),
-        (#"{"data":[{"b":"1"},{"c":"x","b":"2"},[{"b":"no"}],{"b":"3"}]}"#, ["data.*.b"], ["0[0]=1", "0[1]=2", "0[3]=3"]),
-        (#"[[1,2],[3],[],[[4]]]"#, ["*.*"], ["0[0][0]=1", "0[0][1]=2", "0[1][0]=3", "0[3][0]=[4]"]),
-        (#"[[1,2],[3]]"#, ["*", "*.*"], ["0[0]=[1,2]", "1[0][0]=1", "1[0][1]=2", "0[1]=[3]", "1[1][0]=3"]),
-        (#"{"a":{"*":1}}"#, ["a.*"], []),
-        (#"{"":{"":5}}"#, ["."], ["0=5"]),
-        (#"-0.5e+10"#, [""], ["0=-0.5e+10"]),
-        (#"{"a":1}"#, ["a", "a"], ["0=1"]),
-        (#"{"a":[]}"#, ["a.b", "a.*", "a.*.c"], []),
-        // Duplicates: the last wins, with everything below it.
-        (#"{"a":1,"a":2}"#, ["a"], ["0=2"]),
-        (#"{"a":{"b":1},"a":{"c":2}}"#, ["a.b", "a.c", "a"], ["2={\"c\":2}", "1=2"]),
-        (#"{"a":{"b":1},"a":null}"#, ["a.b"], []),
-        (#"{"a":{"b":1,"b":2},"x":0,"a":{"b":3,"b":4}}"#, ["a.b"], ["0=4"]),
-        (#"{"d":[{"u":1,"u":2},{"u":3}],"t":1,"t":2}"#, ["d.*.u", "t"], ["0[0]=2", "0[1]=3", "1=2"]),
-        (#"{"d":[{"u":1}],"d":[{"u":5},{"v":6}]}"#, ["d.*.u", "d.*.v"], ["0[0]=5", "1[1]=6"]),
-        (#"{"a":1,"b":2,"\u0061":3}"#, ["a", "b"], ["1=2", "0=3"]),
-    ] as [(String, [String], [String])])
+    @Test(
+        arguments: [
+            (#"{"type":"x","n":1}"#, ["type"], ["0=x"]),
+            (#"{"n":1,"type":"x"}"#, ["type", "n"], ["1=1", "0=x"]),
+            (
+                #" { "a" : { "b" : [ 1 , true ] } , "c" : null } "#, ["a.b", "a", "c"],
+                ["1={ \"b\" : [ 1 , true ] }", "0=[ 1 , true ]", "2=null"]
+            ),
+            (#"{"b64\u005fjson":"AA=="}"#, ["b64_json"], ["0=AA=="]),
+            (#"{"\u0062\u00364_json":"AA=="}"#, ["b64_json"], ["0=AA=="]),
+            (#"{"b64_jso":1,"b64_jsonx":2,"b64_json":3,"B64_JSON":4}"#, ["b64_json"], ["0=3"]),
+            (#"{"\ud83d\ude00":1,"😀":2,"\ud83d":3,"\ude00":4,"\ud83dx":5}"#, ["😀"], ["0=2"]),
+            (#"{"a/b":1,"a\/b":2}"#, ["a/b"], ["0=2"]),
+            (#"{"x":{"type":"no"},"y":[{"type":"no"}],"type":"yes"}"#, ["type"], ["0=yes"]),
+            (#"{"x":"{\"type\":\"no\"}","type":"yes"}"#, ["type"], ["0=yes"]),
+            (
+                #"{"data":[{"b":"1"},{"c":"x","b":"2"},[{"b":"no"}],{"b":"3"}]}"#, ["data.*.b"],
+                ["0[0]=1", "0[1]=2", "0[3]=3"]
+            ),
+            (#"[[1,2],[3],[],[[4]]]"#, ["*.*"], ["0[0][0]=1", "0[0][1]=2", "0[1][0]=3", "0[3][0]=[4]"]),
+            (#"[[1,2],[3]]"#, ["*", "*.*"], ["0[0]=[1,2]", "1[0][0]=1", "1[0][1]=2", "0[1]=[3]", "1[1][0]=3"]),
+            (#"{"a":{"*":1}}"#, ["a.*"], []),
+            (#"{"":{"":5}}"#, ["."], ["0=5"]),
+            (#"-0.5e+10"#, [""], ["0=-0.5e+10"]),
+            (#"{"a":1}"#, ["a", "a"], ["0=1"]),
+            (#"{"a":[]}"#, ["a.b", "a.*", "a.*.c"], []),
+            // Duplicates: the last wins, with everything below it.
+            (#"{"a":1,"a":2}"#, ["a"], ["0=2"]),
+            (#"{"a":{"b":1},"a":{"c":2}}"#, ["a.b", "a.c", "a"], ["2={\"c\":2}", "1=2"]),
+            (#"{"a":{"b":1},"a":null}"#, ["a.b"], []),
+            (#"{"a":{"b":1,"b":2},"x":0,"a":{"b":3,"b":4}}"#, ["a.b"], ["0=4"]),
+            (#"{"d":[{"u":1,"u":2},{"u":3}],"t":1,"t":2}"#, ["d.*.u", "t"], ["0[0]=2", "0[1]=3", "1=2"]),
+            (#"{"d":[{"u":1}],"d":[{"u":5},{"v":6}]}"#, ["d.*.u", "d.*.v"], ["0[0]=5", "1[1]=6"]),
+            (#"{"a":1,"b":2,"\u0061":3}"#, ["a", "b"], ["1=2", "0=3"]),
+        ] as [(String, [String], [String])])
     func wantedValues(_ text: String, _ paths: [String], _ expected: [String]) {
         let bytes = Array(text.utf8)
         for cut in ByteSplits.all(count: bytes.count) {
@@ -110,18 +117,21 @@ struct ScannedDocument: Equatable {
         }
     }
 
-    @Test(arguments: [
-        ("AAAA", 0, false), ("AA==", 0, false), ("", 0, false), ("A+/9", 0, false), ("AA-_", 4, false), ("A=A", 2, false),
-        ("AA===", 5, false), ("A A", 2, false), ("data:image/png;base64,iVBO", 22, false), ("AAé", nil, false),
-        ("A\\/A", nil, true), ("a b c d==", 6, false), ("x:==", 2, false),
-        (String(repeating: "Z", count: 300) + ".", nil, false), (String(repeating: "Z", count: 300), 0, false),
-        (String(repeating: "word ", count: 100) + "AAAA", nil, false),
-    ] as [(String, Int?, Bool)])
+    @Test(
+        arguments: [
+            ("AAAA", 0, false), ("AA==", 0, false), ("", 0, false), ("A+/9", 0, false), ("AA-_", 4, false),
+            ("A=A", 2, false),
+            ("AA===", 5, false), ("A A", 2, false), ("data:image/png;base64,iVBO", 22, false), ("AAé", nil, false),
+            ("A\\/A", nil, true), ("a b c d==", 6, false), ("x:==", 2, false),
+            (String(repeating: "Z", count: 300) + ".", nil, false), (String(repeating: "Z", count: 300), 0, false),
+            (String(repeating: "word ", count: 100) + "AAAA", nil, false),
+        ] as [(String, Int?, Bool)])
     func base64Text(_ text: String, _ start: Int?, _ hasEscapes: Bool) throws {
         let bytes = Array("{\"k\":\"\(text)\"}".utf8)
         for cut in ByteSplits.all(count: bytes.count) {
             let field = try #require(ScannedDocument(bytes, cut, ["k"]).fields.first)
-            #expect(field.base64Start == start.map { $0 + 6 } && field.hasEscapes == hasEscapes, "\(cut.first ?? 0..<0)")
+            #expect(
+                field.base64Start == start.map { $0 + 6 } && field.hasEscapes == hasEscapes, "\(cut.first ?? 0..<0)")
             #expect(field.isBase64 == (start == 0))
         }
     }

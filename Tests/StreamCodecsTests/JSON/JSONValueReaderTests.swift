@@ -27,12 +27,15 @@ import Testing
         #expect(JSONValueReader.double(field, in: document) == nil)
     }
 
-    @Test(arguments: [
-        ("14", 14), ("14.0", 14), ("1.4e1", 14), ("140e-1", 14), ("0", 0), ("-0", 0), ("0e999999999999", 0), ("1.5", nil),
-        ("9223372036854775807", .max), ("9223372036854775808", nil), ("-9223372036854775808", .min), ("1e-1", nil),
-        ("-9223372036854775809", nil), ("1e18", 1_000_000_000_000_000_000), ("1e19", nil), ("1e999999999999999999999", nil),
-        ("1" + String(repeating: "0", count: 40) + "e-40", 1),
-    ] as [(String, Int64?)])
+    @Test(
+        arguments: [
+            ("14", 14), ("14.0", 14), ("1.4e1", 14), ("140e-1", 14), ("0", 0), ("-0", 0), ("0e999999999999", 0),
+            ("1.5", nil),
+            ("9223372036854775807", .max), ("9223372036854775808", nil), ("-9223372036854775808", .min), ("1e-1", nil),
+            ("-9223372036854775809", nil), ("1e18", 1_000_000_000_000_000_000), ("1e19", nil),
+            ("1e999999999999999999999", nil),
+            ("1" + String(repeating: "0", count: 40) + "e-40", 1),
+        ] as [(String, Int64?)])
     func integers(_ text: String, _ expected: Int64?) throws {
         let (field, document) = try self.root(text)
         #expect(JSONValueReader.integer(field, in: document) == expected)
@@ -46,7 +49,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""done""#, true), (#""d\u006fne""#, true), (#""don""#, false), (#""donee""#, false), (#""d\u006fnee""#, false),
+        (#""done""#, true), (#""d\u006fne""#, true), (#""don""#, false), (#""donee""#, false),
+        (#""d\u006fnee""#, false),
         (#""""#, false), (#""\u0064\u006f\u006e\u0065""#, true), (#""\ud83d\ude00""#, false), ("1", false),
     ])
     func equality(_ text: String, _ expected: Bool) throws {

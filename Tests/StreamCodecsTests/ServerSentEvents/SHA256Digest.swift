@@ -1,4 +1,5 @@
-/// SHA-256 (FIPS 180-4), for test vectors that give long values by their digest. Keeps the codecs' tests free of packages.
+/// SHA-256 (FIPS 180-4), for test vectors that give long values by their digest. Keeps the codecs' tests free of
+/// packages.
 enum SHA256Digest {
     static func hex(_ message: [UInt8]) -> String {
         var bytes = message + [0x80]
@@ -51,16 +52,22 @@ enum SHA256Digest {
             let high = rotated(second, 17) ^ rotated(second, 19) ^ second >> 10
             words.append(words[index - 16] &+ low &+ words[index - 7] &+ high)
         }
-        var state = hash
+        // The eight working words move through a window of a growing row, so that none is copied from round to round:
+        // in round r, `a` is row[r + 3], `d` is row[r]; likewise `e` and `h` in the other row.
+        var left = Array(hash[0..<4].reversed())
+        var right = Array(hash[4..<8].reversed())
+        left.reserveCapacity(68)
+        right.reserveCapacity(68)
         for index in 0..<64 {
-            let sigma1 = rotated(state[4], 6) ^ rotated(state[4], 11) ^ rotated(state[4], 25)
-            let choice = state[4] & state[5] ^ ~state[4] & state[6]
-            let first = state[7] &+ sigma1 &+ choice &+ constants[index] &+ words[index]
-            let sigma0 = rotated(state[0], 2) ^ rotated(state[0], 13) ^ rotated(state[0], 22)
-            let majority = state[0] & state[1] ^ state[0] & state[2] ^ state[1] & state[2]
-            state = [first &+ sigma0 &+ majority] + state[0..<7]
-            state[4] = state[4] &+ first
+            let (a, b, c, d) = (left[index + 3], left[index + 2], left[index + 1], left[index])
+            let (e, f, g, h) = (right[index + 3], right[index + 2], right[index + 1], right[index])
+            let sigma1 = rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)
+            let first = h &+ sigma1 &+ (e & f ^ ~e & g) &+ constants[index] &+ words[index]
+            let sigma0 = rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)
+            left.append(first &+ sigma0 &+ (a & b ^ a & c ^ b & c))
+            right.append(d &+ first)
         }
+        let state = Array(left[64...].reversed()) + Array(right[64...].reversed())
         for index in 0..<8 { hash[index] = hash[index] &+ state[index] }
     }
 }

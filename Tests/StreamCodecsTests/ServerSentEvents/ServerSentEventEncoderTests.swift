@@ -58,7 +58,11 @@ import Testing
         var scalars = String.UnicodeScalarView()
         var previous: Unicode.Scalar?
         for scalar in text.unicodeScalars {
-            if scalar == "\r" { scalars.append("\n") } else if scalar != "\n" || previous != "\r" { scalars.append(scalar) }
+            if scalar == "\r" {
+                scalars.append("\n")
+            } else if scalar != "\n" || previous != "\r" {
+                scalars.append(scalar)
+            }
             previous = scalar
         }
         #expect(decoded.events.map { Array($0.data.utf8) } == [Array(String(scalars).utf8)])

@@ -21,8 +21,8 @@ struct DecodedStream: Equatable {
     /// What a scanner was given, per event.
     var scanned: [[UInt8]] = []
 
-    /// Decodes `bytes`, read in the pieces given. Every piece lies in memory of its own size, so that a sanitizer sees reads
-    /// beyond it.
+    /// Decodes `bytes`, read in the pieces given. Every piece lies in memory of its own size, so that a sanitizer
+    /// sees reads beyond it.
     init(_ bytes: [UInt8], _ pieces: [Range<Int>], limits: CodecLimits = .init()) throws {
         var decoder = ServerSentEventDecoder(limits: limits, scanner: RecordingScanner())
         for piece in pieces {

@@ -7,12 +7,16 @@ import Testing
 
     /// JSON string content and its canonical text; nil where it must be refused.
     static let cases: [(String, String?)] = [
-        ("", ""), ("AAAA", "AAAA"), ("AAA=", "AAA="), ("AA==", "AA=="), ("AAA", "AAA="), ("AA", "AA=="), ("AA=", "AA=="),
-        ("A", nil), ("AAAAA", nil), ("A===", nil), ("=", nil), ("==", nil), ("AAAA=", nil), ("AAA==", nil), ("AA=A", nil),
-        ("AA==AA==", nil), ("AA-_", nil), ("AA AA", nil), ("AAAé", nil), ("AA.A", nil), ("AAA\\\\", nil), ("AAA\\\"", nil),
+        ("", ""), ("AAAA", "AAAA"), ("AAA=", "AAA="), ("AA==", "AA=="), ("AAA", "AAA="), ("AA", "AA=="),
+        ("AA=", "AA=="),
+        ("A", nil), ("AAAAA", nil), ("A===", nil), ("=", nil), ("==", nil), ("AAAA=", nil), ("AAA==", nil),
+        ("AA=A", nil),
+        ("AA==AA==", nil), ("AA-_", nil), ("AA AA", nil), ("AAAé", nil), ("AA.A", nil), ("AAA\\\\", nil),
+        ("AAA\\\"", nil),
         (long, long), (long + "AA", long + "AA=="),
         ("data:image/png;base64,AAAA", "AAAA"), ("DATA:image/PNG;charset=utf-8;BASE64,AAA", "AAA="),
-        ("data:;base64,AA", "AA=="), ("data:;base64,", ""), ("data:image/png,AAAA", nil), ("data:image/png;base64", nil),
+        ("data:;base64,AA", "AA=="), ("data:;base64,", ""), ("data:image/png,AAAA", nil),
+        ("data:image/png;base64", nil),
         ("data:image/png;base64,AA,A", nil), ("data:a,b;base64,AAAA", nil), ("data", "data"), ("dataAA", "dataAA=="),
         ("date:image/png;base64,AAAA", nil), ("data:image/png;base64,data:image/png;base64,AAAA", nil),
         ("data:" + String(repeating: "x", count: 300) + ";base64,AAAA", nil),
@@ -59,7 +63,9 @@ import Testing
             self.expect(expected, content) { () throws(CodecError) in try Base64.canonical(text: text) }
             #expect(String(buffer: text) == content)
         }
-        for (content, expected) in [("AAAA\r\nAAAA\n", "AAAAAAAA"), ("AA\n", "AA=="), ("A\\/A", nil), ("AA\u{0}A", nil)] {
+        for (content, expected) in [
+            ("AAAA\r\nAAAA\n", "AAAAAAAA"), ("AA\n", "AA=="), ("A\\/A", nil), ("AA\u{0}A", nil),
+        ] {
             self.expect(expected, content) { () throws(CodecError) in
                 try Base64.canonical(text: ByteBuffer(string: content))
             }
