@@ -68,7 +68,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "StreamCodecs", "ImageGeneration", "Providers", "Dialects", "Storage", "Transport", "Web",
+                "CMalloc", "StreamCodecs", "ImageGeneration", "Providers", "Dialects", "Storage", "Transport", "Web",
                 nioCore, nioPosix, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, httpTypes, hummingbirdCore,
                 serviceLifecycle, unixSignals, logging, crypto,
             ], swiftSettings: strictSettings),
@@ -87,15 +87,17 @@ let package = Package(
                 .embedInCode("Resources/index.html"), .embedInCode("Resources/playground.js"),
                 .embedInCode("Resources/playground.css"),
             ], swiftSettings: strictSettings),
+        .systemLibrary(name: "CMalloc", path: "Sources/CMalloc"),
         .executableTarget(
             name: "Safelight",
             dependencies: [
-                "Gateway", "Simulator", "Transport", "StreamCodecs", "ImageGeneration", nioCore, nioPosix, httpTypes,
+                "CMalloc", "Gateway", "Simulator", "Transport", "StreamCodecs", "ImageGeneration", nioCore, nioPosix,
+                httpTypes,
                 hummingbirdCore, argumentParser, logging, serviceLifecycle, unixSignals,
             ], swiftSettings: strictSettings),
         // What tests share; no product uses it.
         .target(
-            name: "GatewayTesting", dependencies: ["StreamCodecs", nioCore], swiftSettings: strictSettings),
+            name: "GatewayTesting", dependencies: ["StreamCodecs", nioCore, nioPosix], swiftSettings: strictSettings),
         .testTarget(
             name: "StreamCodecsTests", dependencies: ["StreamCodecs", "GatewayTesting", nioCore],
             swiftSettings: strictSettings),
@@ -124,7 +126,21 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "Gateway", "Simulator", "Providers", "Dialects", "Storage", "Transport", "StreamCodecs",
-                "ImageGeneration", "GatewayTesting", nioCore, nioPosix, nioHTTP1, httpTypes, logging, serviceLifecycle,
+                "ImageGeneration", "GatewayTesting", nioCore, nioPosix, httpTypes, hummingbirdCore, logging,
+                serviceLifecycle,
             ], swiftSettings: strictSettings),
     ]
 )
+
+// `make bench` alone wants these: they see `package` symbols and stay out of everybody else's build.
+if Context.environment["SAFELIGHT_BENCHMARKS"] != nil {
+    package.products.append(.executable(name: "codecs-benchmark", targets: ["CodecsBenchmark"]))
+    package.targets += [
+        .target(name: "CMallocCount", path: "Benchmarks/CMallocCount"),
+        .executableTarget(
+            name: "CodecsBenchmark",
+            dependencies: [
+                "CMallocCount", "StreamCodecs", "ImageGeneration", "Providers", "Dialects", nioCore, httpTypes,
+            ], path: "Benchmarks/codecs", swiftSettings: strictSettings),
+    ]
+}

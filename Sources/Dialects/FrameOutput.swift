@@ -17,14 +17,21 @@ package struct FrameOutput: Sendable {
 
     package var isEmpty: Bool { self.finished.isEmpty && self.json.buffer.readableBytes == 0 }
 
-    /// Puts the payload behind what was written so far, without copying. The text buffer is handed over as it is and a new
-    /// one begun: writing on into a buffer that is shared would copy all of it.
+    /// Below this a copy costs less than a piece of its own, which is three writes to the channel. In bytes.
+    private static let copiedBelow = 2048
+
+    /// Puts the payload behind what was written so far, without copying where it is large. The text buffer is then handed over as it
+    /// is and a new one begun: writing on into a buffer that is shared would copy all of it.
     package mutating func splice(_ payload: ImagePayload) {
-        if let lease = payload.lease { self.leases.append(lease) }
+        if payload.base64Count >= Self.copiedBelow, let lease = payload.lease { self.leases.append(lease) }
         self.splice(payload.base64)
     }
 
     package mutating func splice(_ bytes: ByteBuffer) {
+        guard bytes.readableBytes >= Self.copiedBelow else {
+            self.json.buffer.writeImmutableBuffer(bytes)
+            return
+        }
         self.closePiece()
         self.finished.append(bytes)
     }

@@ -86,6 +86,7 @@ package struct GatewayServer: Sendable {
         // Shut down from last to first: draining comes before the listeners close, storing outlasts the jobs.
         var services: [any Service] = []
         if let keeper = core.keeper { services.append(keeper) }
+        services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
         self.services = services + [admin, main, reload, drain]
     }
 }
@@ -96,6 +97,7 @@ private struct GatewayCore {
     let supervisor: JobSupervisor
     let deliveries = DeliveryRegistry()
     let keeper: ImageKeeper?
+    let budget: PayloadBudget
     let mainChannel: GatewayChannel
     let adminChannel: GatewayChannel
     let serverLogger: Logger
@@ -108,6 +110,7 @@ private struct GatewayCore {
         let keeper = try Self.keeper(options, tables: tables, logger: logger)
         self.keeper = keeper
         let budget = PayloadBudget(limit: table.storage.memoryBytes)
+        self.budget = budget
         let supervisor = JobSupervisor(
             transport: options.transport, budget: budget, keeper: keeper, epoch: try Self.epoch(options.stateFolder),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)

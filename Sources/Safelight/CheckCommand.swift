@@ -8,12 +8,6 @@ struct CheckCommand: ParsableCommand {
     @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
-        let table = try self.configuration.load()
-        Terminal.print(table.rendered())
-        for upstream in table.upstreams {
-            if let reason = upstream.unavailableReason {
-                Terminal.print("upstream \(upstream.name) is unavailable: \(reason)\n")
-            }
-        }
+        Terminal.print(try self.configuration.load().rendered())
     }
 }

@@ -5,6 +5,7 @@ import ImageGeneration
 import Logging
 import NIOCore
 import NIOPosix
+import Storage
 import StreamCodecs
 import Transport
 
@@ -20,10 +21,10 @@ struct GenerateCommand: AsyncParsableCommand {
     @Option(help: "Ask a running gateway, http://host:port, instead of doing the work in this process.")
     var server: String?
 
-    @Option(help: "Route to use; default: the first that generates.")
+    @Option(help: "Name of the route to use, with --server its path; default: the first that generates, /v1/generate.")
     var route: String?
 
-    @Option(help: "Folder for previews and pictures.")
+    @Option(help: "Folder for previews and pictures; made if absent.")
     var out = "."
 
     @Option(help: "Size, as 1024x1024 or auto.")
@@ -47,19 +48,25 @@ struct GenerateCommand: AsyncParsableCommand {
     func validate() throws {
         guard (0...3).contains(self.previews) else { throw ValidationError("--previews takes 0 to 3.") }
         guard (1...10).contains(self.count) else { throw ValidationError("-n takes 1 to 10.") }
+        if let server = self.server, !server.hasPrefix("http://"), !server.hasPrefix("https://") {
+            throw ValidationError("--server takes an address such as http://127.0.0.1:8080.")
+        }
     }
 
     func run() async throws {
-        let logger = Terminal.startLogging(.warning)
+        // The display says what becomes of the job.
+        let logger = Terminal.startLogging(.error)
+        try self.makeFolder()
         let transport = try CurlTransport()
         try transport.start()
         defer { transport.shutdown() }
         if let server = self.server {
-            let remote = RemoteGeneration(server: server, path: self.route ?? "/v1/generate", transport: transport)
+            let root = server.hasSuffix("/") ? String(server.dropLast()) : server
+            let remote = RemoteGeneration(server: root, path: self.route ?? "/v1/generate", transport: transport)
             try await self.show(remote.events(self.request))
             return
         }
-        let table = try self.configuration.load()
+        let table = try self.configuration.load(tellsWarnings: false)
         guard table.upstreams.contains(where: { $0.base == .simulator }) else {
             return try await self.generate(table, simulator: nil, transport, logger)
         }
@@ -81,6 +88,16 @@ struct GenerateCommand: AsyncParsableCommand {
             throw ExitCode(1)
         }
         try await self.show(LocalGeneration.events(job))
+    }
+
+    /// Before anything is asked for, so that no picture is paid for and then lost.
+    private func makeFolder() throws {
+        do {
+            try StateFolder.make(self.out)
+        } catch {
+            Terminal.complain("safelight: \(error)\n")
+            throw ExitCode(1)
+        }
     }
 
     private var request: ImageRequest {

@@ -18,8 +18,11 @@ struct GenerationDisplay {
     private let folder: String
     private let isScreen: Bool
     private(set) var hasPicture = false
+    /// The line at the foot of a screen, drawn again below each line that is said.
+    private var bar = ""
 
     private static let barWidth = 30
+    private static let clearLine = "\r\u{1B}[K"
 
     init(folder: String, isScreen: Bool) {
         self.folder = folder
@@ -39,21 +42,28 @@ struct GenerationDisplay {
             self.hasPicture = true
             self.line("image \(image): \(url)")
         case .completed(let milliseconds):
-            self.line("done in \(Double(milliseconds / 100) / 10) s")
+            self.lastLine("done in \(Double(milliseconds / 100) / 10) s")
         case .failed(let code, let message):
-            self.line("failed: \(code): \(message)")
+            self.lastLine("failed: \(code): \(message)")
         }
     }
 
-    private func showProgress(_ stage: String, _ percent: Int, _ message: String) {
+    private mutating func showProgress(_ stage: String, _ percent: Int, _ message: String) {
         guard self.isScreen else { return Terminal.complain("\(percent)% \(stage): \(message)\n") }
         let filled = percent * Self.barWidth / 100
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: Self.barWidth - filled)
-        Terminal.complain("\r\u{1B}[K\(bar) \(percent)% \(stage) \(message)")
+        self.bar = "\(bar) \(percent)% \(stage): \(message)"
+        Terminal.complain(Self.clearLine + self.bar)
     }
 
     private func line(_ text: String) {
-        Terminal.complain((self.isScreen ? "\r\u{1B}[K" : "") + text + "\n")
+        guard self.isScreen else { return Terminal.complain(text + "\n") }
+        Terminal.complain(Self.clearLine + text + "\n" + self.bar)
+    }
+
+    private mutating func lastLine(_ text: String) {
+        self.bar = ""
+        self.line(text)
     }
 
     private func save(_ base64: ByteBuffer, name: String) throws {

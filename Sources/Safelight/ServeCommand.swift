@@ -22,6 +22,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let table = try self.configuration.load()
+        AllocatorTuning.apply()
         let logger = Terminal.startLogging(self.logLevel.level)
         do {
             if table.upstreams.contains(where: { $0.base == .simulator }) {

@@ -70,9 +70,11 @@ struct ConfigurationOption: ParsableArguments {
 
     /// Prints what is wrong or worth knowing.
     /// - Throws: `ExitCode(1)` when the file cannot be used.
-    func load() throws -> RouteTable {
+    func load(tellsWarnings: Bool = true) throws -> RouteTable {
         let loaded = RoutesFile.load(self.config)
-        for problem in loaded.problems { Terminal.complain(problem.rendered(file: self.config) + "\n") }
+        for problem in loaded.problems where tellsWarnings || problem.severity == .error {
+            Terminal.complain(problem.rendered(file: self.config) + "\n")
+        }
         guard let table = loaded.table else { throw ExitCode(1) }
         return table
     }

@@ -14,10 +14,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SAFELIGHT_BINARY", ROOT / ".build/debug/safelight"))
 
 
+def free_ports(count):
+    """Different ones: all are held until the last is found."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def wait_until(check, seconds=10, what="condition"):
@@ -81,7 +91,7 @@ class Server(Process):
     """`safelight serve` with a generated routes.json on free ports."""
 
     def __init__(self, directory, upstreams, routes, **sections):
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.config_path = pathlib.Path(directory, "routes.json")
         self._sections = sections
@@ -161,6 +171,8 @@ class Stream:
         self.status = self.response.status
         self.head_at = time.monotonic() - self.began
         self.heartbeats = 0
+        #: The longest time without a line, in seconds.
+        self.silence = 0.0
 
     def __enter__(self):
         return self
@@ -174,7 +186,10 @@ class Stream:
 
     def __iter__(self):
         event, data, last_id = Event(), [], ""
+        heard = time.monotonic()
         while line := self.response.readline():
+            before, heard = heard, time.monotonic()
+            self.silence = max(self.silence, heard - before)
             line = line.rstrip(b"\r\n")
             if not line:
                 if data:

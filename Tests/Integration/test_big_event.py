@@ -14,7 +14,8 @@ PIECES = {
     "64KiB": lambda: itertools.repeat(65536),
     "odd": lambda: itertools.cycle([1, 2, 3, 5, 8191, 65537, 1, 40000]),
     # One byte at a time to the length of every header and of the line's beginning, then on in larger steps.
-    "one-byte": lambda: itertools.chain(itertools.repeat(1, 4000), itertools.repeat(16384)),
+    # In a soak all of it.
+    "one-byte": lambda: itertools.chain(itertools.repeat(1, 16 << 20 if SOAK else 4000), itertools.repeat(16384)),
 }
 
 
@@ -33,7 +34,7 @@ def test_arrives_intact(serve, payload, pieces):
 
     with Upstream(behaviour) as upstream:
         server = serve({"real": upstream.config}, [routed(UNIFIED, "real")])
-        with Stream(server.port, UNIFIED["path"], {"prompt": "x", "stream": True}) as stream:
+        with Stream(server.port, UNIFIED["path"], {"prompt": "x", "stream": True}, timeout=120) as stream:
             events = list(stream)
     image = next(event.json for event in events if event.name == "image")
     assert image["b64_json"] == payload and (image["width"], image["height"]) == (1450, 1450)
@@ -62,4 +63,5 @@ def test_memory_returns(serve, payload):
         server.wait_idle()
         time.sleep(30 if SOAK else 5)
         after = server.resident_bytes()
+    print(f"resident: {before >> 20} MiB before, {after >> 20} MiB after")
     assert after <= before * 1.1 + (16 << 20), f"{before >> 20} MiB before, {after >> 20} MiB after"

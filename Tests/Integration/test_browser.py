@@ -107,6 +107,7 @@ def test_cancel_keeps_the_page_usable(page):
 def test_both_colour_schemes(page, scheme, tmp_path):
     page.prefer(scheme)
     generate(page, UNIFIED)
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(pathlib.Path(os.environ.get("SAFELIGHT_SCREENSHOTS", tmp_path), f"playground-{scheme}.png"))
     red, green, blue = page.evaluate("getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number)")
     assert (red + green + blue < 150) == (scheme == "dark")

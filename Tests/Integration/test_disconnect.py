@@ -62,6 +62,7 @@ def test_nothing_is_left(serve):
         assert all(gone), "the gateway hung up on every upstream call"
         assert server.wait_idle(60)["jobs"] == 0
         wait_until(lambda: server.descriptors() <= before + 4, 30, "descriptors")
+        print(f"{CLIENTS} clients: {before} descriptors before, {server.descriptors()} after, {server.gauges()}")
         with open_stream(server.port):
             assert server.gauges()["jobs"] == 1, "it still serves"
         server.wait_idle(60)

@@ -79,7 +79,8 @@ def proxied(request, tmp_path):
 
 
 def quiet(route):
-    return {**routed(route, "real"), "heartbeat": {"every": HEARTBEAT}}
+    # The gateway's own patience with the upstream, 90 s, would end in the same moment as the long silence.
+    return {**routed(route, "real"), "heartbeat": {"every": HEARTBEAT}, "timeouts": {"idle": "180s"}}
 
 
 def silent_upstream(preview, final, stream=True):
@@ -112,6 +113,7 @@ def test_first_event_is_as_fast(serve, proxied):
         direct.append(first_event(server.port))
         behind.append(first_event(port))
     direct, behind = statistics.median(direct), statistics.median(behind)
+    print(f"first event: direct {direct * 1000:.1f} ms, behind nginx {behind * 1000:.1f} ms")
     assert behind <= 3 * direct + 0.02, f"direct {direct * 1000:.1f} ms, behind nginx {behind * 1000:.1f} ms"
 
 
@@ -145,7 +147,8 @@ def test_stream_survives_silence(serve, proxied, route):
             events = list(stream)
     pictures = [event.json["b64_json"] for event in events if event.data and event.json.get("b64_json")]
     assert pictures == [preview, final]
-    assert events[-1].at > SILENCE and stream.heartbeats >= 3
+    assert events[-1].at > SILENCE and stream.heartbeats >= 1
+    assert stream.silence < int(HEARTBEAT[:-1]) + 1, "heartbeats, or progress, all the time"
 
 
 def test_waiting_call_survives_silence(serve, proxied):

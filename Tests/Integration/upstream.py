@@ -114,7 +114,10 @@ class Call:
 
     def wait_until_gone(self, seconds=60):
         """True as soon as the caller has closed."""
-        readable, _, _ = select.select([self._handler.connection], [], [], seconds)
+        # Not select(), which ends at descriptor 1,023.
+        watch = select.poll()
+        watch.register(self._handler.connection, select.POLLIN)
+        readable = watch.poll(seconds * 1000)
         try:
             return bool(readable) and self._handler.connection.recv(1) == b""
         except ConnectionResetError:

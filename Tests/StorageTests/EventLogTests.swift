@@ -1,4 +1,5 @@
 import ImageGeneration
+import NIOCore
 import Storage
 import Synchronization
 import Testing
@@ -29,6 +30,42 @@ import Testing
         #expect(log.append(.textDelta("late"), at: Self.at) == nil)
         #expect(log.reserveSequence() == nil)
         #expect(woken.load(ordering: .relaxed) == 0)
+    }
+
+    /// Previews that follow each other before a reader can come are all its own; one that stays away finds the newest.
+    @Test func aPromptReaderLosesNoPreview() {
+        let log = EventLog(epoch: 1)
+        let reader = log.subscribe()
+        log.append(Self.preview(0), at: Self.at)
+        log.append(Self.preview(1), at: Self.at)
+        #expect(reader.read(orWake: {}).map(\.sequence.number) == [1, 2])
+        #expect(log.retained.map(\.sequence.number) == [2])
+        #expect(reader.read(orWake: {}).isEmpty)
+        log.append(Self.preview(2), at: Self.at)
+        log.append(Self.preview(3), at: Self.at)
+        #expect(reader.read(orWake: {}).map(\.sequence.number) == [3, 4])
+        log.append(Self.preview(4), at: Self.at)
+        log.append(Self.preview(5), at: Self.at)
+        #expect(reader.read(orWake: {}).map(\.sequence.number) == [6])
+    }
+
+    @Test func aReaderThatClosesHoldsNoPreview() {
+        let log = EventLog(epoch: 1)
+        let reader = log.subscribe()
+        log.append(Self.preview(0), at: Self.at)
+        log.append(Self.preview(1), at: Self.at)
+        #expect(log.retained.count == 2)
+        reader.close()
+        #expect(log.retained.map(\.sequence.number) == [2])
+    }
+
+    private static func preview(_ number: Int) -> JobEvent {
+        .partialImage(
+            PartialImage(
+                imageIndex: 0, partialImageIndex: number,
+                attributes: ImageAttributes(
+                    size: "8x8", quality: "low", background: "opaque", outputFormat: "png", createdAt: 1),
+                payload: ImagePayload(canonical: ByteBuffer(string: "AAAA"))))
     }
 
     @Test func theLastReaderToCloseIsTold() {

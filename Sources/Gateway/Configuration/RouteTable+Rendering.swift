@@ -3,9 +3,10 @@ import HTTPTypes
 import ImageGeneration
 
 extension RouteTable {
-    /// The table for a terminal: one line for each call a client can make, columns aligned.
+    /// The table for a terminal: one line for each call a client can make, columns aligned. Why an upstream is unavailable is
+    /// a warning of the file, said once.
     package func rendered() -> String {
-        let head = ["METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "UPSTREAMS"]
+        let head = ["ROUTE", "METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "UPSTREAMS"]
         return Self.aligned([head] + self.routes.flatMap(\.rows))
     }
 
@@ -32,7 +33,11 @@ extension RouteTable.Route {
         self.endpoints.map { endpoint in
             let path = self.location.text + (endpoint.subpath.isEmpty ? "" : "/" + endpoint.subpath)
             let models = self.match.models.map { " (\($0.map(\.text).joined(separator: ", ")))" } ?? ""
-            let start = [endpoint.method.rawValue, ConfigurationText.visible(path + models), self.dialect]
+            let start = [
+                ConfigurationText.visible(self.name), endpoint.method.rawValue,
+                ConfigurationText.visible(path + models),
+                self.dialect,
+            ]
             guard let mode = self.mode(of: endpoint.action) else {
                 return start + [Self.word(for: endpoint.action), "-", "-"]
             }
@@ -60,6 +65,6 @@ extension RouteTable.Route {
     }
 
     private static func text(_ target: RouteTable.Target) -> String {
-        target.upstream.name + (target.upstream.unavailableReason.map { " (unavailable: \($0))" } ?? "")
+        target.upstream.name + (target.upstream.unavailableReason == nil ? "" : " (unavailable)")
     }
 }

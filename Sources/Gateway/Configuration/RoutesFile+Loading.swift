@@ -21,7 +21,7 @@ extension RoutesFile {
             let bytes = try ConfigurationDisk.read(path, limit: self.maximumBytes)
             return self.load(ByteBuffer(bytes: bytes), surroundings: surroundings, catalog: catalog)
         } catch {
-            return self.failure(error.reason, line: 1, column: 1)
+            return self.failure("the file cannot be read: \(error.reason)", line: 1, column: 1)
         }
     }
 

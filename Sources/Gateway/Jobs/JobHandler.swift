@@ -79,6 +79,7 @@ struct JobHandler: Sendable {
         if match.traits.head == .commit, let error = await self.refusalBeforeCommit(started, scope.connection) {
             return try await self.fail(error, scope, match.dialect, writer, job: started.job)
         }
+        let head = HTTPResponse(status: .ok, headerFields: self.streamHeaders(started, scope, match))
         let delivery = StreamDelivery(
             job: started.job, subscription: subscription, encoder: match.dialect.makeStreamEncoder(context),
             channel: channel,
@@ -87,12 +88,9 @@ struct JobHandler: Sendable {
                 heartbeatBytes: match.heartbeat(started.route.heartbeat.style),
                 median: self.supervisor.median(for: started.job.plan), now: self.now),
             asciiOnly: match.traits.isolatedWrites)
-        let head = HTTPResponse(status: .ok, headerFields: self.streamHeaders(started, scope, match))
-        let body = try await writer.writeHead(head)
         self.deliveries.begin(delivery)
-        let end = await delivery.run(connection: scope.connection)
+        await delivery.run(head: head, connection: scope.connection)
         self.deliveries.end(delivery)
-        if end != .clientGone { try await body.finish(nil) }
     }
 
     /// Waits for the upstream's own answer, at most the route's `commit`.

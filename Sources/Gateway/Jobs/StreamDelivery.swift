@@ -93,9 +93,11 @@ final class StreamDelivery: Sendable {
         }
     }
 
-    /// Writes events until the job, the client or the gateway ends the stream. The response's head is written before, its end
-    /// after. Called on the event loop.
-    func run(connection: ClientConnection) async -> End {
+    /// Writes the response: its head, events until the job, the client or the gateway ends the stream, its end. Head and first
+    /// event leave in one write, and so do the last event and the end. Called on the event loop, once.
+    @discardableResult
+    func run(head: HTTPResponse, connection: ClientConnection) async -> End {
+        self.channel.write(HTTPResponsePart.head(head), promise: nil)
         connection.onGone { [weak self] in
             guard let self else { return }
             self.channel.eventLoop.execute { self.finish(.clientGone) }
@@ -135,10 +137,10 @@ final class StreamDelivery: Sendable {
             wrote = self.writePending() || wrote
             guard self.state.value.pending.isEmpty else { break }
             if self.state.value.sawTerminal {
-                self.finish(.finished)
+                self.finishResponse(.finished)
             } else if let error = self.state.value.interruption {
                 self.encodeInterruption(error)
-                if self.state.value.pending.isEmpty { self.finish(.interrupted) }
+                if self.state.value.pending.isEmpty { self.finishResponse(.interrupted) }
             } else {
                 let events = self.subscription.read(orWake: self.state.value.wake)
                 guard !events.isEmpty else { break }
@@ -218,6 +220,12 @@ final class StreamDelivery: Sendable {
         if case .failure = result { return self.finish(.clientGone) }
         if self.state.value.outstanding == 0, self.state.value.pending.isEmpty { self.state.value.leases = [] }
         if self.state.value.outstanding <= Self.window / 2 { self.pump() }
+    }
+
+    /// The end of the response goes out behind what is written; the channel's handler flushes it.
+    private func finishResponse(_ end: End) {
+        self.channel.write(HTTPResponsePart.end(nil), promise: nil)
+        self.finish(end)
     }
 
     private func finish(_ end: End) {

@@ -133,7 +133,10 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard !self.isExchangeOver else { return }
         var actions = ExchangeActions()
         input(&self.exchange, &actions)
-        if !actions.isEmpty { self.perform(actions) }
+        guard !actions.isEmpty else { return }
+        // One wake for the burst that one read of the upstream brings.
+        let log = self.job.log
+        log.coalescingWakes { self.perform(actions) }
     }
 
     // MARK: Actions of the exchange

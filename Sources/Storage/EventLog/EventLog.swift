@@ -4,7 +4,8 @@ import Synchronization
 /// One job's log in memory: the joint between the upstream half, which appends, and the client halves, which tail it.
 ///
 /// Taking a position and registering for what follows happen under one lock, so a reader neither misses an event nor sees
-/// one twice. Readers pull; a slow one finds only what is still retained, which for previews is the newest.
+/// one twice. Readers pull; a slow one finds only what is still retained, which for previews is the newest. One that is new, or
+/// had read everything, finds all that came since, however quickly one preview follows another.
 package final class EventLog: Sendable {
     private let state: Mutex<State>
 
@@ -12,7 +13,20 @@ package final class EventLog: Sendable {
         var journal: JobJournal
         /// Readers that wait for the next event, each told once.
         var waiting: [WaitingReader] = []
+        /// Within ``EventLog/coalescingWakes(_:)``: readers to wake at its end.
+        var told: [WaitingReader] = []
+        var isCoalescing = false
+        /// Readers that are new or were told, and have not come yet; for them superseded previews are kept.
+        var awaited: [ObjectIdentifier] = []
         var readers = 0
+
+        /// `reader` neither waits nor is awaited.
+        mutating func forget(_ reader: ObjectIdentifier) {
+            self.waiting.removeAll { $0.id == reader }
+            guard !self.awaited.isEmpty else { return }
+            self.awaited.removeAll { $0 == reader }
+            if self.awaited.isEmpty { self.journal.dropSupersededPreviews() }
+        }
     }
 
     private struct WaitingReader {
@@ -31,15 +45,30 @@ package final class EventLog: Sendable {
         _ event: JobEvent, at: Timestamp, stage: Stage? = nil, progress: Int? = nil
     ) -> SequencedEvent? {
         let (entry, woken) = self.state.withLock { state -> (SequencedEvent?, [WaitingReader]) in
-            guard let entry = state.journal.append(event, at: at, stage: stage, progress: progress) else {
-                return (nil, [])
-            }
+            let entry = state.journal.append(
+                event, at: at, stage: stage, progress: progress, keepingPreviews: !state.awaited.isEmpty)
+            guard let entry else { return (nil, []) }
             let woken = state.waiting
             state.waiting.removeAll(keepingCapacity: true)
-            return (entry, woken)
+            state.awaited += woken.map(\.id)
+            guard state.isCoalescing else { return (entry, woken) }
+            state.told += woken
+            return (entry, [])
         }
         for reader in woken { reader.wake() }
         return entry
+    }
+
+    /// Wakes readers once for all that `body` writes, so that a burst from the upstream leaves in one write. One writer at a time.
+    package func coalescingWakes(_ body: () -> Void) {
+        self.state.withLock { $0.isCoalescing = true }
+        body()
+        let told = self.state.withLock { state in
+            state.isCoalescing = false
+            defer { state.told.removeAll(keepingCapacity: true) }
+            return state.told
+        }
+        for reader in told { reader.wake() }
     }
 
     /// Where the job stands now.
@@ -70,8 +99,12 @@ package final class EventLog: Sendable {
 
     /// Starts a reader behind `position`; nil for the beginning.
     package func subscribe(after position: EventSequence? = nil) -> EventSubscription {
-        self.state.withLock { $0.readers += 1 }
-        return EventSubscription(log: self, position: position ?? EventSequence(rawValue: 0))
+        let subscription = EventSubscription(log: self, position: position ?? EventSequence(rawValue: 0))
+        self.state.withLock { state in
+            state.readers += 1
+            state.awaited.append(ObjectIdentifier(subscription))
+        }
+        return subscription
     }
 
     /// Readers that have not closed.
@@ -81,20 +114,19 @@ package final class EventLog: Sendable {
         after position: EventSequence, reader: ObjectIdentifier, orWake wake: @escaping @Sendable () -> Void
     ) -> [SequencedEvent] {
         self.state.withLock { state in
-            let entries = state.journal.entries(after: position)
-            if entries.isEmpty {
-                state.waiting.removeAll { $0.id == reader }
-                if state.journal.terminal == nil { state.waiting.append(WaitingReader(id: reader, wake: wake)) }
-                return []
+            let entries = Array(state.journal.entries(after: position))
+            state.forget(reader)
+            if entries.isEmpty, state.journal.terminal == nil {
+                state.waiting.append(WaitingReader(id: reader, wake: wake))
             }
-            return Array(entries)
+            return entries
         }
     }
 
     /// - Returns: whether no reader is left.
     fileprivate func close(reader: ObjectIdentifier) -> Bool {
         self.state.withLock { state in
-            state.waiting.removeAll { $0.id == reader }
+            state.forget(reader)
             state.readers -= 1
             return state.readers == 0
         }

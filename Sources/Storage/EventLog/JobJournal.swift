@@ -16,6 +16,7 @@ package struct JobJournal: Sendable {
     private let epoch: UInt32
     private var number: UInt32 = 0
     private var textDeltaCount = 0
+    private var keepsSuperseded = false
 
     /// Text deltas kept for late readers.
     private static let maximumTextDeltas = 4096
@@ -27,11 +28,14 @@ package struct JobJournal: Sendable {
     }
 
     /// Writes an event. Stage and progress only ever rise; what would lower them leaves them as they are.
+    /// - Parameter keepingPreviews: leaves the previews that `event` supersedes until ``dropSupersededPreviews()``.
     /// - Returns: the event as written; nil when the job is over already.
     package mutating func append(
-        _ event: JobEvent, at: Timestamp, stage newStage: Stage? = nil, progress newProgress: Int? = nil
+        _ event: JobEvent, at: Timestamp, stage newStage: Stage? = nil, progress newProgress: Int? = nil,
+        keepingPreviews: Bool = false
     ) -> SequencedEvent? {
         guard self.terminal == nil else { return nil }
+        self.keepsSuperseded = self.keepsSuperseded || keepingPreviews
         self.advance(stage: newStage, progress: newProgress, event: event)
         let entry = SequencedEvent(
             sequence: self.nextSequence(), at: at, stage: self.stage, progress: self.progress, event: event)
@@ -46,6 +50,25 @@ package struct JobJournal: Sendable {
         self.number += 1
         self.last = EventSequence(epoch: self.epoch, number: self.number)
         return self.last
+    }
+
+    /// Drops the previews that newer events superseded and ``append`` was told to keep.
+    package mutating func dropSupersededPreviews() {
+        guard self.keepsSuperseded else { return }
+        self.keepsSuperseded = false
+        var superseded: Set<Int> = []
+        let kept = self.entries.reversed().filter { entry in
+            switch entry.event {
+            case .partialImage(let preview):
+                return superseded.insert(preview.imageIndex).inserted
+            case .image(let image):
+                superseded.insert(image.imageIndex)
+                return true
+            case .stage, .textDelta, .completed, .error, .cancelled:
+                return true
+            }
+        }
+        self.entries = kept.reversed()
     }
 
     /// Retained events behind `position`, oldest first.
@@ -89,6 +112,7 @@ package struct JobJournal: Sendable {
     }
 
     private mutating func dropPreviews(where matches: (Int) -> Bool) {
+        guard !self.keepsSuperseded else { return }
         self.entries.removeAll { entry in
             guard case .partialImage(let old) = entry.event else { return false }
             return matches(old.imageIndex)

@@ -65,7 +65,7 @@ struct ShippedFilesTests {
         #expect(loaded.errors == [])
         #expect(loaded.table?.storage.images?.disk == ProjectFile.root.appendingPathComponent("var/images").path)
         let missing = RoutesFile.load("/nonexistent/routes.json")
-        #expect(missing.lines == ["1:1: error: $: No such file or directory"])
-        #expect(RoutesFile.load("/").lines == ["1:1: error: $: not an ordinary file"])
+        #expect(missing.lines == ["1:1: error: $: the file cannot be read: No such file or directory"])
+        #expect(RoutesFile.load("/").lines == ["1:1: error: $: the file cannot be read: not an ordinary file"])
     }
 }
