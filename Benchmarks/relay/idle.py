@@ -31,15 +31,15 @@ class Upstream:
             number = 0
             while self.ticking:
                 await asyncio.sleep(1)
-                # The stamp travels in the number, which every gateway passes on.
+                # The stamp, in microseconds, travels as the time of creation, which every gateway passes on.
                 data = {
                     "type": "image_generation.partial_image", "b64_json": "AAAA", "size": "auto",
-                    "partial_image_index": time.monotonic_ns() // 1000,
+                    "partial_image_index": number, "created_at": time.monotonic_ns() // 1000,
                 }
                 writer.write(f"data: {json.dumps(data)}\n\n".encode())
                 number += 1
             await reader.read()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self.writers.discard(writer)
@@ -116,9 +116,9 @@ async def _delays(port: int, count: int, seconds: int) -> list:
             except asyncio.TimeoutError:
                 continue
             at = time.monotonic_ns() // 1000
-            mark = line.find(b'"partial_image_index":')
+            mark = line.find(b'"created_at":')
             if mark >= 0:
-                digits = line[mark + 22 :].lstrip().split(b",")[0].split(b"}")[0]
+                digits = line[mark + 13 :].lstrip().split(b",")[0].split(b"}")[0]
                 delays.append((at - int(digits)) / 1000)
             if not line:
                 return
