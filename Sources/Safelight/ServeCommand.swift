@@ -31,7 +31,7 @@ struct ServeCommand: AsyncParsableCommand {
                 try await self.serve(table, simulator: nil, logger)
             }
         } catch {
-            Terminal.complain("safelight: \(error)\n")
+            Terminal.complain("safelight: \(Terminal.describe(error))\n")
             throw ExitCode(1)
         }
     }

@@ -47,7 +47,12 @@ struct SimulateCommand: AsyncParsableCommand {
         }
         let group = ServiceGroup(
             configuration: .init(services: [simulator], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-        try await group.run()
+        do {
+            try await group.run()
+        } catch {
+            Terminal.complain("safelight: \(Terminal.describe(error))\n")
+            throw ExitCode(1)
+        }
     }
 
     private func transcript() async throws -> ReplayTranscript? {

@@ -3,6 +3,7 @@ import Gateway
 import Glibc
 import ImageGeneration
 import Logging
+import NIOCore
 
 /// What the commands share at the rim: standard streams, the clock, the log.
 enum Terminal {
@@ -29,6 +30,14 @@ enum Terminal {
             return handler
         }
         return Logger(label: "safelight")
+    }
+
+    /// One line about what ended a command. System errors come with the name of a function that means nothing to a user.
+    static func describe(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        let reason = String(cString: strerror(error.errnoCode))
+        return error.errnoCode == EADDRINUSE || error.errnoCode == EADDRNOTAVAIL || error.errnoCode == EACCES
+            ? "it cannot listen there: \(reason)." : "\(reason)."
     }
 
     private static func write(_ text: String, to descriptor: Int32) {

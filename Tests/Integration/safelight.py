@@ -98,6 +98,7 @@ class Server(Process):
         self.write_config(upstreams, routes)
         super().__init__(["serve", "--config", str(self.config_path)], directory)
         self.wait_for_port(self.port)
+        self.wait_for_port(self.admin_port)
         wait_until(lambda: self.admin("/readyz")[0] == 200, 20, "readiness")
 
     def write_config(self, upstreams, routes):
