@@ -10,7 +10,7 @@ import NIOCore
 import Providers
 import StreamCodecs
 
-func nanoseconds() -> UInt64 {
+func monotonicNanoseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
@@ -36,9 +36,9 @@ struct Measurement {
     /// Medians would hide nothing here: the work is the same each time, so the whole run is divided by its repetitions.
     static func of(_ repetitions: Int, _ work: () throws -> Void) rethrows -> Measurement {
         try work()
-        let (calls, start) = (malloc_count(), nanoseconds())
+        let (calls, start) = (malloc_count(), monotonicNanoseconds())
         for _ in 0..<repetitions { try work() }
-        let elapsed = nanoseconds() - start
+        let elapsed = monotonicNanoseconds() - start
         return Measurement(
             mallocs: Double(malloc_count() - calls) / Double(repetitions),
             nanoseconds: Double(elapsed) / Double(repetitions))
