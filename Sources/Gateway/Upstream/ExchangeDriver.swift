@@ -10,9 +10,9 @@ import Transport
 /// the pieces of a response go from libcurl's callback through decoder, exchange and assembler into the log without a change of
 /// thread.
 ///
-/// `@unchecked Sendable`: every stored `var` is touched only on the session's thread. `start` hands the driver to
-/// that thread through the session's queue, which orders it before all callbacks; `cancel` and `stored` go through the same
-/// queue.
+/// Proof of `@unchecked Sendable`: `start` touches the stored `var`s before it gives anybody a way to reach the driver.
+/// From then on they are touched on the session's thread alone: its callbacks come there, and the beginning, cancelling
+/// and stored pictures go there through the session's queue, which also orders them behind `start`.
 final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     struct Environment: Sendable {
         var transport: any UpstreamTransport
@@ -67,6 +67,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             session.execute { self.cancel(reason) }
         }
         session.execute { [self] in
+            // Cancelled before it began: nothing may be asked, and so paid, any more.
+            guard !self.assembler.isOver else { return self.close() }
             session.schedule(OwnTimer.queue, after: self.job.plan.timeouts.queue)
             var actions = ExchangeActions()
             self.exchange.start(into: &actions)
