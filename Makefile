@@ -66,10 +66,12 @@ bench: system ## measures; prints figures
 fuzz: system ## hostile input against the parsers
 	Tests/Fuzz/run.sh
 
-soak: strict-build ## the integration tests with a thousand clients and the silences of the field, and five minutes of fuzzing a parser
+soak: strict-build ## a thousand clients, the silences of the field, five minutes of fuzzing a parser, both sanitizers
 	scripts/install nginx-light chromium python3 curl
 	SAFELIGHT_SOAK=1 scripts/integration
 	Tests/Fuzz/run.sh 300
+	Tests/Sanitizers/run.sh address
+	Tests/Sanitizers/run.sh thread
 
 clean: ## removes what was built, not what was stored
 	rm -rf .build .build-* var/venv

@@ -1,10 +1,10 @@
 """Streams in which little happens: what an open one costs, and how much later an event arrives through a gateway."""
 
 import asyncio
-import json
+import pathlib
 import resource
 import statistics
-import time
+import subprocess
 
 import gateways
 
@@ -17,10 +17,9 @@ REQUEST = (
 
 
 class Upstream:
-    """Answers at once and then stays silent, or sends one small preview a second that says when it was sent."""
+    """Answers at once and then stays silent."""
 
-    def __init__(self, ticking: bool):
-        self.ticking = ticking
+    def __init__(self):
         self.writers = set()
 
     async def serve(self, reader, writer):
@@ -28,16 +27,6 @@ class Upstream:
         try:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(HEAD)
-            number = 0
-            while self.ticking:
-                await asyncio.sleep(1)
-                # The stamp, in microseconds, travels as the time of creation, which every gateway passes on.
-                data = {
-                    "type": "image_generation.partial_image", "b64_json": "AAAA", "size": "auto",
-                    "partial_image_index": number, "created_at": time.monotonic_ns() // 1000,
-                }
-                writer.write(f"data: {json.dumps(data)}\n\n".encode())
-                number += 1
             await reader.read()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -74,7 +63,7 @@ def raise_limit():
 
 
 async def _idle(folder, binary: str, count: int):
-    upstream = Upstream(ticking=False)
+    upstream = Upstream()
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, backlog=4096)
     process, port = gateways.safelight(folder, 0, server.sockets[0].getsockname()[1], binary)
     try:
@@ -104,60 +93,31 @@ def idle_streams(folder, binary: str, count: int):
     asyncio.run(_idle(folder, binary, count))
 
 
-async def _delays(port: int, count: int, seconds: int) -> list:
-    delays = []
-    streams = await open_streams(port, count)
-    until = time.monotonic() + seconds
-
-    async def listen(reader):
-        while time.monotonic() < until:
-            try:
-                line = await asyncio.wait_for(reader.readline(), 5)
-            except asyncio.TimeoutError:
-                continue
-            at = time.monotonic_ns() // 1000
-            mark = line.find(b'"created_at":')
-            if mark >= 0:
-                digits = line[mark + 13 :].lstrip().split(b",")[0].split(b"}")[0]
-                delays.append((at - int(digits)) / 1000)
-            if not line:
-                return
-
-    await asyncio.gather(*(listen(reader) for reader, _ in streams))
-    for _, writer in streams:
-        writer.close()
-    return delays
-
-
-async def _delay(folder, binary: str, count: int):
-    upstream = Upstream(ticking=True)
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, backlog=4096)
-    target = server.sockets[0].getsockname()[1]
+def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int = 3):
+    """Measured by a compiled program (ticks.c): at this scale a reader in Python would measure itself."""
+    ticks = folder / "ticks"
+    source = pathlib.Path(__file__).with_name("ticks.c")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-O2", "-o", str(ticks), str(source)], check=True)
+    target = gateways.free_port()
     rivals = {
         "direct": (None, target), "nginx": gateways.nginx(folder, 0, target),
         "safelight": gateways.safelight(folder, 0, target, binary),
     }
-    print(f"\nAdded delay: {count} streams, one small event a second each")
+    print(f"\nAdded delay: {count} streams, one small event a second each ({rounds} rounds of {seconds} s, medians)")
+    results = {name: [] for name in rivals}
     try:
-        results = {}
-        for _ in range(3):
+        for _ in range(rounds):
             for name, (_, port) in rivals.items():
-                results.setdefault(name, []).append(await _delays(port, count, 8))
-        points = {}
-        for name, rounds in results.items():
-            p50 = statistics.median(statistics.median(row) for row in rounds)
-            p99 = statistics.median(statistics.quantiles(row, n=100)[98] for row in rounds)
-            points[name] = (p50, p99)
-            print(f"  {name:10} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms")
-        ours, theirs = points["safelight"], points["nginx"]
-        print(f"  safelight - nginx: p50 {ours[0] - theirs[0]:+.2f} ms, p99 {ours[1] - theirs[1]:+.2f} ms")
+                command = gateways.pinned(1, [str(ticks), str(target), str(port), str(count), str(seconds)])
+                words = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+                results[name].append({key: float(value) for key, value in zip(words[::2], words[1::2])})
     finally:
         for process, _ in rivals.values():
             if process:
                 process.stop()
-        server.close()
-
-
-def added_delay(folder, binary: str, count: int):
-    raise_limit()
-    asyncio.run(_delay(folder, binary, count))
+    points = {}
+    for name, rows in results.items():
+        points[name] = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+        print("  {:10} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   max {max:6.2f} ms".format(name, **points[name]))
+    ours, theirs = points["safelight"], points["nginx"]
+    print(f"  safelight - nginx: p50 {ours['p50'] - theirs['p50']:+.2f} ms, p99 {ours['p99'] - theirs['p99']:+.2f} ms")

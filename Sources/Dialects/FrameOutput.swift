@@ -10,12 +10,29 @@ package struct FrameOutput: Sendable {
     private var finished: [ByteBuffer] = []
     /// Payloads that the pieces refer to; held until the pieces are written.
     package private(set) var leases: [PayloadLease] = []
+    private let isChunked: Bool
+    /// Bytes at the front of the first piece that are kept for the chunk's head.
+    private var headBytes = 0
 
-    package init(asciiOnly: Bool = false) {
+    /// - Parameter isChunked: ``drain(_:)`` gives each batch as one chunk of HTTP/1.1's chunked coding.
+    package init(asciiOnly: Bool = false, isChunked: Bool = false) {
         self.json = JSONWriter(ByteBuffer(), asciiOnly: asciiOnly)
+        self.isChunked = isChunked
     }
 
-    package var isEmpty: Bool { self.finished.isEmpty && self.json.buffer.readableBytes == 0 }
+    package var isEmpty: Bool { self.finished.isEmpty && self.json.buffer.readableBytes <= self.headBytes }
+
+    /// Makes room for a batch of about `bytes`. Called before its first event.
+    package mutating func begin(expecting bytes: Int) {
+        guard self.finished.isEmpty, self.json.buffer.readableBytes == 0 else { return }
+        self.json.buffer.reserveCapacity(min(max(bytes, 512), 64 << 10))
+        guard self.isChunked else { return }
+        self.headBytes = Self.emptyHead.utf8CodeUnitCount
+        self.json.buffer.writeStaticString(Self.emptyHead)
+    }
+
+    /// RFC 9112, 7.1 lets a size begin with zeros, so its place can be kept before it is known.
+    private static let emptyHead: StaticString = "00000000\r\n"
 
     /// Below this a copy costs less than a piece of its own, which is three writes to the channel. In bytes.
     private static let copiedBelow = 2048
@@ -38,12 +55,44 @@ package struct FrameOutput: Sendable {
 
     /// Takes everything written since the last call.
     package mutating func take() -> (pieces: [ByteBuffer], leases: [PayloadLease]) {
-        self.closePiece()
-        defer {
-            self.finished.removeAll(keepingCapacity: true)
-            self.leases.removeAll(keepingCapacity: true)
+        var pieces: [ByteBuffer] = []
+        let leases = self.leases
+        self.drain { pieces.append($0) }
+        return (pieces, leases)
+    }
+
+    /// Hands over the pieces written since the last call, in order. With chunked coding they are one whole chunk, which must go out
+    /// without anything between its pieces.
+    package mutating func drain(_ piece: (ByteBuffer) -> Void) {
+        guard !self.isEmpty else { return }
+        if self.isChunked { self.closeChunk() }
+        self.headBytes = 0
+        for finished in self.finished { piece(finished) }
+        if !self.finished.isEmpty { self.finished.removeAll(keepingCapacity: true) }
+        if self.json.buffer.readableBytes > 0 { piece(self.json.takeBuffer()) }
+        if !self.leases.isEmpty { self.leases = [] }
+    }
+
+    private mutating func closeChunk() {
+        let size = self.finished.reduce(self.json.buffer.readableBytes - self.headBytes) { $0 + $1.readableBytes }
+        self.json.buffer.writeStaticString("\r\n")
+        if self.headBytes == 0 {
+            // The batch began unannounced, so its head is a piece of its own.
+            var head = ByteBuffer(staticString: Self.emptyHead)
+            Self.put(size, into: &head)
+            self.finished.insert(head, at: 0)
+        } else if self.finished.isEmpty {
+            Self.put(size, into: &self.json.buffer)
+        } else {
+            Self.put(size, into: &self.finished[0])
         }
-        return (self.finished, self.leases)
+    }
+
+    private static func put(_ size: Int, into buffer: inout ByteBuffer) {
+        for digit in 0..<8 {
+            let value = UInt8(truncatingIfNeeded: size >> (28 - digit * 4)) & 0xF
+            buffer.setInteger(value < 10 ? 0x30 + value : 0x57 + value, at: buffer.readerIndex + digit)
+        }
     }
 
     private mutating func closePiece() {

@@ -1,5 +1,6 @@
-/// One entry of a job's log: position, time, where the job stands, and what happened.
-package struct SequencedEvent: Sendable {
+/// One entry of a job's log: position, time, where the job stands, and what happened. Never changed, so that log and readers
+/// share the one object.
+package final class SequencedEvent: Sendable {
     package let sequence: EventSequence
     package let at: Timestamp
     /// Where the job stands after this event; never goes back.
@@ -39,7 +40,9 @@ package enum JobEvent: Sendable {
 package enum Stage: Int, Sendable, Comparable, CaseIterable {
     case queued, processing, generating, uploading, completed, error, cancelled
 
-    package var name: String {
+    package var name: String { self.staticName.withUTF8Buffer { String(decoding: $0, as: UTF8.self) } }
+
+    package var staticName: StaticString {
         switch self {
         case .queued: "queued"
         case .processing: "processing"

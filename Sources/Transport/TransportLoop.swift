@@ -34,7 +34,14 @@ final class TransportLoop {
     private var removals: [CurlCall] = []
     private var rejected: [(session: SessionState, id: UpstreamCallID, failure: UpstreamFailure)] = []
     private var sessions: [ObjectIdentifier: SessionState] = [:]
+    private var routes: [RouteKey: CallRoute] = [:]
+    private static let maximumRoutes = 128
     private var isStopping = false
+
+    private struct RouteKey: Hashable {
+        let url: String
+        let proxy: String?
+    }
 
     init(
         _ configuration: TransportConfiguration, certificates: CertificateBundle, resolver: NameResolver,
@@ -180,7 +187,7 @@ final class TransportLoop {
         self.now = ccurl_monotonic_nanoseconds()
         let route: CallRoute
         do {
-            route = try CallRoute(request, environment: self.proxies)
+            route = try self.route(request)
         } catch {
             let failure = UpstreamFailure(.other, requestSent: false, detail: "\(error.what) cannot be used")
             return self.rejected.append((session, id, failure))
@@ -188,6 +195,16 @@ final class TransportLoop {
         let call = CurlCall(request, id: id, route: route, session: session, receiver: receiver, loop: self)
         session.calls[id] = call
         self.resolve(call, thread: thread)
+    }
+
+    /// Calls to one upstream differ little in their URLs, and reading one costs more than remembering it.
+    private func route(_ request: UpstreamCall) throws(CallRoute.InvalidURL) -> CallRoute {
+        let key = RouteKey(url: request.url, proxy: request.connection.proxy)
+        if let known = self.routes[key] { return known }
+        let route = try CallRoute(request, environment: self.proxies)
+        if self.routes.count >= Self.maximumRoutes { self.routes.removeAll(keepingCapacity: true) }
+        self.routes[key] = route
+        return route
     }
 
     func cancel(_ id: UpstreamCallID, session: SessionState) {

@@ -4,7 +4,7 @@ import StreamCodecs
 
 /// One event, one line; the position is the event's `seq`.
 struct NDJSONEncoder: DialectEncoder {
-    private let writer: UnifiedEventWriter
+    private var writer: UnifiedEventWriter
 
     init(_ context: EncoderContext) {
         self.writer = UnifiedEventWriter(job: context.job, delivery: context.delivery)

@@ -4,19 +4,20 @@ import StreamCodecs
 
 /// Unified events as server-sent events: `event:`, `id:`, one line of `data:`, and `retry:` in the first frame.
 struct UnifiedEncoder: DialectEncoder {
-    private let writer: UnifiedEventWriter
+    private var writer: UnifiedEventWriter
+    /// `\nid: <job_id>.`
+    private let idPrefix: ByteBuffer
     private var wroteRetry = false
 
     init(_ context: EncoderContext) {
         self.writer = UnifiedEventWriter(job: context.job, delivery: context.delivery)
+        self.idPrefix = ByteBuffer(string: "\nid: \(context.job.text).")
     }
 
     mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput) {
         out.write("event: ")
         out.write(UnifiedEventWriter.type(of: event.event))
-        out.write("\nid: ")
-        out.json.buffer.writeString(self.writer.job.text)
-        out.write(".")
+        out.json.buffer.writeImmutableBuffer(self.idPrefix)
         out.json.buffer.writeDecimal(event.sequence.rawValue)
         self.writeRetryOnce(into: &out)
         out.write("\ndata: ")

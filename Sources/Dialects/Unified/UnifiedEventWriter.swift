@@ -6,6 +6,13 @@ import StreamCodecs
 struct UnifiedEventWriter: Sendable {
     let job: JobID
     let delivery: Delivery
+    private var previews: PreviewTemplate
+
+    init(job: JobID, delivery: Delivery) {
+        self.job = job
+        self.delivery = delivery
+        self.previews = PreviewTemplate(job: job)
+    }
 
     static func type(of event: JobEvent) -> StaticString {
         switch event {
@@ -19,18 +26,21 @@ struct UnifiedEventWriter: Sendable {
         }
     }
 
-    func write(_ entry: SequencedEvent, into out: inout FrameOutput) {
+    mutating func write(_ entry: SequencedEvent, into out: inout FrameOutput) {
+        if case .partialImage(let preview) = entry.event {
+            return self.previews.write(entry, preview, into: &out)
+        }
         out.json.beginObject()
         out.json.field("type", staticText: Self.type(of: entry.event))
         out.json.field("job_id", self.job.text)
         out.json.key("seq")
         out.json.value(entry.sequence.rawValue)
         out.json.field("at", time: entry.at)
-        out.json.field("stage", entry.stage.name)
+        out.json.field("stage", staticText: entry.stage.staticName)
         out.json.field("progress", entry.progress)
         switch entry.event {
         case .stage(let change): self.write(change, into: &out.json)
-        case .partialImage(let preview): self.write(preview, into: &out)
+        case .partialImage: break
         case .textDelta(let text): out.json.field("delta", text)
         case .image(let image): self.write(image, into: &out)
         case .completed(let completion):
@@ -67,14 +77,6 @@ struct UnifiedEventWriter: Sendable {
         json.beginArray()
         for name in change.dropped { json.value(name) }
         json.endArray()
-    }
-
-    private func write(_ preview: PartialImage, into out: inout FrameOutput) {
-        out.json.field("image_index", preview.imageIndex)
-        out.json.field("partial_image_index", preview.partialImageIndex)
-        UnifiedJSON.writeAttributes(preview.attributes, into: &out.json)
-        out.json.field("created_at", preview.attributes.createdAt)
-        out.field("b64_json", payload: preview.payload)
     }
 
     private func write(_ image: FinishedImage, into out: inout FrameOutput) {

@@ -7,12 +7,13 @@ package final class ClientConnection: Sendable {
     /// The peer's address as text without port; nil for sockets that have none.
     package let remoteAddress: String?
     private let state: Mutex<State>
+    /// Set while the connection's handler can take bodies past the HTTP encoder; on the event loop only.
+    private let bodySink: NIOLoopBoundBox<ConnectionHandler?>
 
     private struct State {
         var isHTTP10 = false
         var gone = false
         var closesAfterResponse = false
-        /// Bytes written to the channel that the peer's kernel has not taken.
         var listener: (@Sendable () -> Void)?
     }
 
@@ -20,7 +21,13 @@ package final class ClientConnection: Sendable {
         self.eventLoop = eventLoop
         self.remoteAddress = remoteAddress
         self.state = Mutex(State())
+        self.bodySink = .makeEmptyBox(valueType: ConnectionHandler.self, eventLoop: eventLoop)
     }
+
+    /// Takes framed body bytes past the HTTP encoder; nil where a body must go through it. Asked on the event loop.
+    var directBody: ConnectionHandler? { self.bodySink.value }
+
+    func offerDirectBody(_ handler: ConnectionHandler?) { self.bodySink.value = handler }
 
     /// Whether the request under way came as HTTP/1.0: no chunks, close at the end.
     package internal(set) var isHTTP10: Bool {

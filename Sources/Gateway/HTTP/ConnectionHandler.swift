@@ -20,7 +20,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private let ledger: ConnectionLedger
     private var phase = ConnectionPhase()
     private var pipelined = CircularBuffer<HTTPServerRequestPart>()
-    private var deadline: Scheduled<Void>?
+    private var deadline: NIODeadline?
+    private var timer: Scheduled<Void>?
+    /// When ``timer`` fires.
+    private var timerAt: NIODeadline?
     private var stallCheck: Scheduled<Void>?
     /// Body bytes given to the channel since it was made.
     private var givenBytes = 0
@@ -34,6 +37,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var bodyStart = NIODeadline.uptimeNanoseconds(0)
     /// Set while the handler is in the pipeline; timers and the observer before the decoder act through it.
     private var context: ChannelHandlerContext?
+    /// The observer's place, before the codec: what is written there goes to the socket as it is.
+    fileprivate var socketSide: ChannelHandlerContext?
 
     /// Request parts kept of clients that send further requests before the response; beyond it reading pauses.
     private static let maximumPipelined = 1024
@@ -48,14 +53,16 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.connection.offerDirectBody(self)
         self.admitted = self.ledger.open(self.connection.remoteAddress)
         if context.channel.isActive { self.begin(context) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        self.deadline?.cancel()
+        self.timer?.cancel()
         self.stallCheck?.cancel()
         self.context = nil
+        self.connection.offerDirectBody(nil)
         self.ledger.close(self.connection.remoteAddress)
         self.connection.markGone()
     }
@@ -189,6 +196,19 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
+    /// Body bytes in their transfer framing, behind a head that was written as a response part. They pass by the HTTP encoder, which
+    /// would cut them into three writes for each piece.
+    func writeBody(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
+        guard !self.isClosing, let socketSide = self.socketSide else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        self.givenBytes += bytes.readableBytes
+        socketSide.write(NIOAny(IOData.byteBuffer(bytes)), promise: promise)
+    }
+
+    func flushBody() { self.socketSide?.flush() }
+
     /// To HTTP/1.0, nginx's default to upstreams, the body ends with the connection.
     private func frame(_ head: inout HTTPResponseHead) {
         guard head.status.code >= 200 else { return }
@@ -240,28 +260,39 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     // MARK: Deadlines and endings
 
     private func renewDeadline(_ context: ChannelHandlerContext) {
-        self.deadline?.cancel()
-        self.deadline = nil
-        let allowance: TimeAmount
+        let now = context.eventLoop.now
         switch self.phase.deadline {
-        case .none: return
-        case .keepAlive: allowance = self.limits.keepAlive
-        case .head: allowance = self.limits.headDeadline
+        case .none: self.deadline = nil
+        case .keepAlive: self.setDeadline(now + self.limits.keepAlive, context)
+        case .head: self.setDeadline(now + self.limits.headDeadline, context)
         case .body(let received):
             // Measured from here: every piece that comes renews it, but a trickle earns less than it costs.
-            guard received == 0 else { return self.renewBodyDeadline(received, context) }
-            self.bodyStart = context.eventLoop.now
-            allowance = self.limits.bodyDeadline
+            if received == 0 { self.bodyStart = now }
+            let earned = TimeAmount.milliseconds(Int64(received) * 1000 / Int64(self.limits.bodyBytesPerSecond))
+            self.setDeadline(
+                min(self.bodyStart + self.limits.bodyDeadline + earned, now + self.limits.bodyDeadline), context)
         }
-        self.deadline = self.schedule(allowance, context) { handler, context in handler.deadlinePassed(context) }
     }
 
-    private func renewBodyDeadline(_ received: Int, _ context: ChannelHandlerContext) {
-        let earned = TimeAmount.milliseconds(Int64(received) * 1000 / Int64(self.limits.bodyBytesPerSecond))
-        let until = self.bodyStart + self.limits.bodyDeadline + earned
-        let rest = until > context.eventLoop.now ? until - context.eventLoop.now : .zero
-        let allowance = min(rest, self.limits.bodyDeadline)
-        self.deadline = self.schedule(allowance, context) { handler, context in handler.deadlinePassed(context) }
+    /// A request moves its deadline several times, so the timer is set anew only where it would fire too late; one that fires early
+    /// looks again.
+    private func setDeadline(_ deadline: NIODeadline, _ context: ChannelHandlerContext) {
+        self.deadline = deadline
+        if let timerAt = self.timerAt, timerAt <= deadline { return }
+        self.timer?.cancel()
+        self.timerAt = deadline
+        self.timer = self.schedule(deadline - context.eventLoop.now, context) { handler, context in
+            handler.timerFired(context)
+        }
+    }
+
+    private func timerFired(_ context: ChannelHandlerContext) {
+        self.timer = nil
+        self.timerAt = nil
+        guard let deadline = self.deadline else { return }
+        guard deadline <= context.eventLoop.now else { return self.setDeadline(deadline, context) }
+        self.deadline = nil
+        if self.isClosing { context.close(promise: nil) } else { self.deadlinePassed(context) }
     }
 
     private func deadlinePassed(_ context: ChannelHandlerContext) {
@@ -292,8 +323,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// connection and take the answer from the peer.
     private func closeGently(_ context: ChannelHandlerContext) {
         self.isClosing = true
-        self.deadline?.cancel()
-        self.deadline = self.schedule(self.limits.lingering, context) { _, context in context.close(promise: nil) }
+        self.setDeadline(context.eventLoop.now + self.limits.lingering, context)
         context.close(mode: .output, promise: nil)
     }
 
@@ -316,6 +346,10 @@ final class FirstByteObserver: ChannelInboundHandler, RemovableChannelHandler {
     private weak var handler: ConnectionHandler?
 
     init(_ handler: ConnectionHandler) { self.handler = handler }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.handler?.socketSide = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.handler?.socketSide = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.handler?.receivedBytes()

@@ -32,6 +32,7 @@ struct JobAssembler {
     private var pictures: [Int: Picture] = [:]
     private var failures: [ImageFailure] = []
     private var previewFractions: [Int: Double] = [:]
+    private var previewFormats = PreviewFormats()
     private var usage = Usage.zero
     private var model: String?
     private var workBegan: Timestamp?
@@ -75,33 +76,35 @@ struct JobAssembler {
         if self.mayBeBilled == .maybe { self.mayBeBilled = .no }
     }
 
-    mutating func apply(_ event: UpstreamEvent, payloadLease: PayloadLease?, now: Timestamp) -> [Step] {
-        guard !self.isOver else { return [] }
+    /// Adds what the event leads to behind `steps`.
+    mutating func apply(
+        _ event: UpstreamEvent, payloadLease: PayloadLease?, now: Timestamp, into steps: inout [Step]
+    ) {
+        guard !self.isOver else { return }
         switch event {
         case .accepted:
-            return self.enter(.processing, now: now)
+            steps += self.enter(.processing, now: now)
         case .handle, .unknownEvent:
-            return []
+            break
         case .status(let status):
-            return self.apply(status, now: now)
+            steps += self.apply(status, now: now)
         case .partialImage(let index, let number, let attributes, let payload):
-            guard self.isWanted(index), self.pictures[index] == nil else { return [] }
-            return self.preview(
-                index, number, attributes, ImagePayload(canonical: payload, lease: payloadLease), now: now)
+            guard self.isWanted(index), self.pictures[index] == nil else { return }
+            self.preview(
+                index, number, attributes, ImagePayload(canonical: payload, lease: payloadLease), now: now, into: &steps
+            )
         case .textDelta(let text):
-            return self.enter(.processing, now: now) + [.append(.textDelta(text), stage: nil, progress: nil)]
+            steps += self.enter(.processing, now: now)
+            steps.append(.append(.textDelta(text), stage: nil, progress: nil))
         case .image(let image):
-            return self.finished(image, lease: payloadLease, now: now)
+            steps += self.finished(image, lease: payloadLease, now: now)
         case .imageFailed(let index, let error):
             self.fail(index, error)
-            return []
         case .usage(let usage):
             self.usage = self.usage + usage
             if usage != .zero { self.mayBeBilled = .yes }
-            return []
         case .model(let name):
             self.model = name
-            return []
         }
     }
 
@@ -168,19 +171,19 @@ struct JobAssembler {
     // MARK: Pictures
 
     private mutating func preview(
-        _ index: Int, _ number: Int, _ attributes: UpstreamImageAttributes, _ payload: ImagePayload, now: Timestamp
-    ) -> [Step] {
-        var steps = self.enter(.generating, now: now)
+        _ index: Int, _ number: Int, _ attributes: UpstreamImageAttributes, _ payload: ImagePayload, now: Timestamp,
+        into steps: inout [Step]
+    ) {
+        steps += self.enter(.generating, now: now)
         if self.firstPreview == nil { self.firstPreview = now }
         let number = min(max(0, number), 1 << 20)
         let asked = Double(max(self.plan.request.partialImages ?? 0, number + 1))
         self.previewFractions[index] = Double(number + 1) / (asked + 1)
-        let format = ImageHeader.format(of: Base64.decodePrefix(payload.base64, maximumBytes: 64))
+        let format = self.previewFormats.format(of: payload)
         let event = PartialImage(
             imageIndex: index, partialImageIndex: number,
             attributes: self.attributes(attributes, format: format, pixels: nil, now: now), payload: payload)
         steps.append(.append(.partialImage(event), stage: self.stage, progress: self.progressOfPictures()))
-        return steps
     }
 
     private mutating func finished(_ image: UpstreamImage, lease: PayloadLease?, now: Timestamp) -> [Step] {
@@ -240,20 +243,21 @@ struct JobAssembler {
     private func attributes(
         _ upstream: UpstreamImageAttributes, format: ImageFormat?, pixels: (Int, Int)?, now: Timestamp
     ) -> ImageAttributes {
-        let asked = self.plan.request.size.flatMap { size -> String? in
-            switch size {
-            case .named(let name): name
-            case .pixels(let width, let height): "\(width)x\(height)"
-            case .aspectRatio: nil
-            }
-        }
         return ImageAttributes(
-            size: upstream.size ?? asked ?? pixels.map { "\($0.0)x\($0.1)" } ?? "auto",
+            size: upstream.size ?? self.askedSize ?? pixels.map { "\($0.0)x\($0.1)" } ?? "auto",
             quality: upstream.quality ?? self.plan.request.quality ?? "auto",
             background: upstream.background ?? self.plan.request.background ?? "auto",
             outputFormat: format?.rawValue ?? upstream.outputFormat ?? self.plan.request.outputFormat?.rawValue
                 ?? "png",
             createdAt: upstream.createdAt ?? now.seconds)
+    }
+
+    private var askedSize: String? {
+        switch self.plan.request.size {
+        case .named(let name): name
+        case .pixels(let width, let height): "\(width)x\(height)"
+        case .aspectRatio, nil: nil
+        }
     }
 
     private func progressOfPictures() -> Int {

@@ -87,7 +87,7 @@ struct JobHandler: Sendable {
                 traits: match.traits, heartbeat: TimeAmount(started.route.heartbeat.every),
                 heartbeatBytes: match.heartbeat(started.route.heartbeat.style),
                 median: self.supervisor.median(for: started.job.plan), now: self.now),
-            asciiOnly: match.traits.isolatedWrites)
+            connection: scope.connection)
         self.deliveries.begin(delivery)
         await delivery.run(head: head, connection: scope.connection)
         self.deliveries.end(delivery)

@@ -69,18 +69,14 @@ package final class JobSupervisor: Sendable {
             for: ExchangeJob(id: id, request: plan.request, entropy: generator.next()))
         let job = Job(id: id, plan: plan, createdAt: self.now(), log: EventLog(epoch: self.epoch))
         self.state.withLock { $0.running[id] = job }
-        let driver = ExchangeDriver(job: job, exchange: exchange, environment: self.environment(for: job))
+        let driver = ExchangeDriver(job: job, exchange: exchange, environment: self.environment())
         driver.start()
         return job
     }
 
-    private func environment(for job: Job) -> ExchangeDriver.Environment {
-        var logger = self.logger
-        logger[metadataKey: "job_id"] = "\(job.id.text)"
-        logger[metadataKey: "route"] = "\(job.plan.route)"
-        logger[metadataKey: "upstream"] = "\(job.plan.upstream.name)"
-        return ExchangeDriver.Environment(
-            transport: self.transport, budget: self.budget, keeper: self.keeper, now: self.now, logger: logger,
+    private func environment() -> ExchangeDriver.Environment {
+        ExchangeDriver.Environment(
+            transport: self.transport, budget: self.budget, keeper: self.keeper, now: self.now, logger: self.logger,
             onEnd: { [weak self] job in self?.ended(job) })
     }
 

@@ -33,6 +33,13 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private var purposes: [Int: ExchangeCall.Purpose] = [:]
     private var isExchangeOver = false
     private var isClosed = false
+    private var isAccepted = false
+    /// Room that one read's actions and steps leave for the next.
+    private var spareActions = ExchangeActions()
+    private var spareSteps: [JobAssembler.Step] = []
+
+    /// Actions for which room is kept: a burst of small events, not a flood.
+    private static let maximumSpare = 256
 
     /// Timer numbers of the driver's own, above any an exchange uses.
     private enum OwnTimer {
@@ -101,9 +108,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             if purpose == .submit {
                 failure.requestSent ? self.assembler.submitted() : self.assembler.notSubmitted()
             }
-            self.environment.logger.debug(
-                "upstream call failed",
-                metadata: ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
+            self.log(
+                .debug, "upstream call failed",
+                ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
         }
         self.feed { exchange, actions in
             if let error {
@@ -134,11 +141,15 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func feed(_ input: (inout any ProviderExchange, inout ExchangeActions) -> Void) {
         guard !self.isExchangeOver else { return }
         var actions = ExchangeActions()
+        swap(&actions, &self.spareActions)
         input(&self.exchange, &actions)
-        guard !actions.isEmpty else { return }
+        guard !actions.isEmpty else { return swap(&actions, &self.spareActions) }
         // One wake for the burst that one read of the upstream brings.
         let log = self.job.log
         log.coalescingWakes { self.perform(actions) }
+        guard actions.count <= Self.maximumSpare else { return }
+        actions.removeAll(keepingCapacity: true)
+        swap(&actions, &self.spareActions)
     }
 
     // MARK: Actions of the exchange
@@ -164,7 +175,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             do {
                 try self.urlPolicy.check(call.url)
             } catch {
-                self.environment.logger.warning("result URL refused", metadata: ["reason": "\(error.cause ?? "")"])
+                self.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
                 self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
                 return
             }
@@ -203,17 +214,24 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case .image(let image):
             lease = self.environment.budget.leaseAlways(image.payload.storageCapacity)
         case .unknownEvent(let type):
-            self.environment.logger.debug("unknown upstream event skipped", metadata: ["type": "\(type)"])
+            self.log(.debug, "unknown upstream event skipped", ["type": "\(type)"])
         case .accepted, .handle, .status, .textDelta, .imageFailed, .usage, .model:
             break
         }
         if case .unknownEvent = event {} else { self.accepted() }
-        self.perform(self.assembler.apply(event, payloadLease: lease, now: self.environment.now()))
+        var steps: [JobAssembler.Step] = []
+        swap(&steps, &self.spareSteps)
+        let now = self.environment.now()
+        self.assembler.apply(event, payloadLease: lease, now: now, into: &steps)
+        self.perform(steps, now: now)
+        steps.removeAll(keepingCapacity: true)
+        swap(&steps, &self.spareSteps)
     }
 
     /// The upstream has taken the request: its time runs, and a response's status is settled.
     private func accepted() {
-        guard !self.job.commitment.isOpen else { return }
+        guard !self.isAccepted else { return }
+        self.isAccepted = true
         self.session?.schedule(OwnTimer.total, after: self.job.plan.timeouts.total)
         self.job.commitment.open()
     }
@@ -236,8 +254,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     // MARK: Steps of the job
 
-    private func perform(_ steps: [JobAssembler.Step]) {
-        let now = self.environment.now()
+    private func perform(_ steps: [JobAssembler.Step]) { self.perform(steps, now: self.environment.now()) }
+
+    private func perform(_ steps: [JobAssembler.Step], now: Timestamp) {
         for step in steps {
             switch step {
             case .append(let event, let stage, let progress):
@@ -258,9 +277,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         keeper.keep(payload, id: id, format: format) { [self] result in
             session.execute {
                 if case .failure(let error) = result {
-                    self.environment.logger.error(
-                        "image not stored",
-                        metadata: ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? "")"])
+                    self.log(
+                        .error, "image not stored",
+                        ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? "")"])
                 }
                 self.perform(self.assembler.stored(index, result: result, now: self.environment.now()))
             }
@@ -293,20 +312,32 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.environment.onEnd(self.job)
     }
 
+    /// Which job it is, is said only where the line is written.
+    private func log(
+        _ level: Logger.Level, _ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata
+    ) {
+        self.environment.logger.log(
+            level: level, message,
+            metadata: metadata().merging([
+                "job_id": "\(self.job.id.text)", "route": "\(self.job.plan.route)",
+                "upstream": "\(self.job.plan.upstream.name)",
+            ]) { told, _ in told })
+    }
+
     private func logEnd() {
         guard let terminal = self.job.log.standing.terminal else { return }
         switch terminal.event {
         case .error(let error):
             let level: Logger.Level = error.code.isOperatorsBusiness ? .error : .warning
-            self.environment.logger.log(
-                level: level, "job failed",
-                metadata: ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? error.message)"])
+            self.log(
+                level, "job failed",
+                ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? error.message)"])
         case .completed(let completion):
-            self.environment.logger.info(
-                "job completed",
-                metadata: ["images": "\(completion.images.count)", "total_ms": "\(completion.timings.total)"])
+            self.log(
+                .info, "job completed",
+                ["images": "\(completion.images.count)", "total_ms": "\(completion.timings.total)"])
         case .cancelled(let cancellation):
-            self.environment.logger.info("job cancelled", metadata: ["reason": "\(cancellation.reason.rawValue)"])
+            self.log(.info, "job cancelled", ["reason": "\(cancellation.reason.rawValue)"])
         case .stage, .partialImage, .textDelta, .image:
             break
         }

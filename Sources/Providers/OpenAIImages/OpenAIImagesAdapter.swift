@@ -30,7 +30,7 @@ package struct OpenAIImagesAdapter: ProviderAdapter {
         let body = OpenAIImagesRequestBody(request: job.request, configuration: self.configuration)
         return OpenAIImagesExchange(
             call: try body.call(entropy: job.entropy), count: job.request.count,
-            partialImages: job.request.partialImages ?? 0, parameters: body.clientParameters,
+            parameters: body.clientParameters,
             maximumEventBytes: self.configuration.maximumEventBytes, secret: self.configuration.apiKey)
     }
 }

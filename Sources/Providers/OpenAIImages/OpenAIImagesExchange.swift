@@ -31,14 +31,14 @@ struct OpenAIImagesExchange: ProviderExchange {
     private enum Form { case none, undecided, events, json, error }
 
     init(
-        call: ExchangeCall, count: Int, partialImages: Int, parameters: [String: String], maximumEventBytes: Int,
+        call: ExchangeCall, count: Int, parameters: [String: String], maximumEventBytes: Int,
         secret: String?
     ) {
         self.call = call
         self.parameters = parameters
         self.maximumEventBytes = maximumEventBytes
         self.secret = secret
-        self.tally = OpenAIImagesTally(count: count, partialImages: partialImages)
+        self.tally = OpenAIImagesTally(count: count)
     }
 
     mutating func start(into actions: inout ExchangeActions) {

@@ -49,8 +49,18 @@ enum OpenAIImagesField: Int, CaseIterable {
 struct OpenAIImagesFields {
     let scanner: JSONFieldScanner
     let document: ByteBuffer
+    /// A bit for each field that is there: most are not, and need no search.
+    private let present: UInt32
 
-    func field(_ field: OpenAIImagesField) -> JSONField? { self.scanner.last(field.rawValue) }
+    init(scanner: JSONFieldScanner, document: ByteBuffer) {
+        self.scanner = scanner
+        self.document = document
+        self.present = scanner.presentPaths
+    }
+
+    func field(_ field: OpenAIImagesField) -> JSONField? {
+        self.present & (1 << UInt32(field.rawValue)) == 0 ? nil : self.scanner.last(field.rawValue)
+    }
 
     /// Bounded: a name or number, never a payload.
     func text(_ field: OpenAIImagesField) -> String? {

@@ -7,7 +7,6 @@ import StreamCodecs
 /// The schema has no picture index: pictures are numbered in the order they complete, unless the upstream says `image_index`.
 struct OpenAIImagesTally: Sendable {
     let count: Int
-    private let partialImages: Int
 
     private var finished: Set<Int> = []
     private var failures: [Int: GatewayError] = [:]
@@ -20,9 +19,8 @@ struct OpenAIImagesTally: Sendable {
 
     enum Outcome { case taken, failure }
 
-    init(count: Int, partialImages: Int) {
+    init(count: Int) {
         self.count = max(1, count)
-        self.partialImages = partialImages
     }
 
     /// All pictures asked for are here.
@@ -53,20 +51,11 @@ struct OpenAIImagesTally: Sendable {
         else { return }
         let index = min(max(fields.integer(.partialImageIndex) ?? 0, 0), 1 << 20)
         self.sawPicture = true
-        actions.append(.emit(.status(UpstreamStatus(stage: .generating, progress: self.progress(afterPartial: index)))))
         actions.append(
             .emit(
                 .partialImage(
                     imageIndex: imageIndex, partialImageIndex: index, attributes: fields.attributes,
                     payload: try self.canonical(payload, in: fields.document))))
-    }
-
-    /// A guess: a preview is one of the steps asked for, the picture the last.
-    private func progress(afterPartial index: Int) -> Int? {
-        guard self.partialImages > 0 else { return nil }
-        let steps = self.partialImages + 1
-        let done = self.finished.count * steps + min(index + 1, self.partialImages)
-        return min(99, done * 100 / (steps * self.count))
     }
 
     private mutating func takeCompleted(

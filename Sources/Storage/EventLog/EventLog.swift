@@ -20,6 +20,17 @@ package final class EventLog: Sendable {
         var awaited: [ObjectIdentifier] = []
         var readers = 0
 
+        /// Those who wait are awaited from now on.
+        /// - Returns: whom to wake at once.
+        mutating func tell() -> [WaitingReader] {
+            let woken = self.waiting
+            self.waiting = []
+            for reader in woken { self.awaited.append(reader.id) }
+            guard self.isCoalescing else { return woken }
+            self.told += woken
+            return []
+        }
+
         /// `reader` neither waits nor is awaited.
         mutating func forget(_ reader: ObjectIdentifier) {
             self.waiting.removeAll { $0.id == reader }
@@ -47,13 +58,7 @@ package final class EventLog: Sendable {
         let (entry, woken) = self.state.withLock { state -> (SequencedEvent?, [WaitingReader]) in
             let entry = state.journal.append(
                 event, at: at, stage: stage, progress: progress, keepingPreviews: !state.awaited.isEmpty)
-            guard let entry else { return (nil, []) }
-            let woken = state.waiting
-            state.waiting.removeAll(keepingCapacity: true)
-            state.awaited += woken.map(\.id)
-            guard state.isCoalescing else { return (entry, woken) }
-            state.told += woken
-            return (entry, [])
+            return (entry, entry == nil || state.waiting.isEmpty ? [] : state.tell())
         }
         for reader in woken { reader.wake() }
         return entry
@@ -65,7 +70,7 @@ package final class EventLog: Sendable {
         body()
         let told = self.state.withLock { state in
             state.isCoalescing = false
-            defer { state.told.removeAll(keepingCapacity: true) }
+            defer { state.told = [] }
             return state.told
         }
         for reader in told { reader.wake() }

@@ -56,19 +56,21 @@ package struct JobJournal: Sendable {
     package mutating func dropSupersededPreviews() {
         guard self.keepsSuperseded else { return }
         self.keepsSuperseded = false
-        var superseded: Set<Int> = []
-        let kept = self.entries.reversed().filter { entry in
-            switch entry.event {
-            case .partialImage(let preview):
-                return superseded.insert(preview.imageIndex).inserted
-            case .image(let image):
-                superseded.insert(image.imageIndex)
-                return true
-            case .stage, .textDelta, .completed, .error, .cancelled:
-                return true
+        // Backwards over what there is, moving what stays to the end: nothing is allocated for one picture or a few.
+        var superseded: [Int] = []
+        var kept = self.entries.endIndex
+        for index in self.entries.indices.reversed() {
+            let entry = self.entries[index]
+            if let picture = entry.event.previewedPicture {
+                if superseded.contains(picture) { continue }
+                superseded.append(picture)
+            } else if case .image(let image) = entry.event {
+                superseded.append(image.imageIndex)
             }
+            kept -= 1
+            if kept != index { self.entries[kept] = entry }
         }
-        self.entries = kept.reversed()
+        self.entries.removeSubrange(..<kept)
     }
 
     /// Retained events behind `position`, oldest first.
@@ -130,6 +132,10 @@ package struct JobJournal: Sendable {
 }
 
 extension JobEvent {
+    fileprivate var previewedPicture: Int? {
+        if case .partialImage(let preview) = self { preview.imageIndex } else { nil }
+    }
+
     fileprivate var isTextDelta: Bool {
         if case .textDelta = self { true } else { false }
     }

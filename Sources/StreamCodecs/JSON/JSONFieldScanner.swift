@@ -34,6 +34,15 @@ package struct JSONFieldScanner: FrameDataScanner {
         return self.found.last { $0.path == path && $0.range.upperBound != Self.unfinished }
     }
 
+    /// A bit for each of the first 32 paths that has a value; a path that repeats an earlier one counts under the earlier.
+    package var presentPaths: UInt32 {
+        var bits: UInt32 = 0
+        for field in self.found where field.path < 32 && field.range.upperBound != Self.unfinished {
+            bits |= 1 << UInt32(field.path)
+        }
+        return bits
+    }
+
     /// All values of the path, which are several where it has a `*`.
     package func all(_ path: Int) -> [JSONField] {
         let path = self.paths.canonical(path)

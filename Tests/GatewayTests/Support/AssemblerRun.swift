@@ -22,7 +22,9 @@ struct AssemblerRun {
 
     mutating func apply(_ event: UpstreamEvent, after milliseconds: Int64 = 1000) {
         self.now = self.now.advanced(byMilliseconds: milliseconds)
-        self.take(self.assembler.apply(event, payloadLease: nil, now: self.now))
+        var steps: [JobAssembler.Step] = []
+        self.assembler.apply(event, payloadLease: nil, now: self.now, into: &steps)
+        self.take(steps)
     }
 
     mutating func submitted() { self.assembler.submitted() }

@@ -1,0 +1,297 @@
+import Dialects
+import HTTPTypes
+import ImageGeneration
+import NIOCore
+import NIOHTTPTypes
+import Storage
+
+/// Subscription → encoder → channel, with heartbeats and derived progress between. Lives on the client channel's event loop and
+/// is touched there only; ``StreamDelivery`` is how others reach it.
+///
+/// It has no task of its own: an event in the log wakes it, it writes until the window is full, the end of a write wakes it again.
+/// What waits to be written is bounded by the window plus one batch of events.
+final class StreamWriter {
+    /// Bytes given to the channel and not yet taken by the kernel.
+    private static let window = 256 << 10
+    /// A larger buffer goes out in slices, so that memory is freed as the client takes it.
+    private static let slice = 64 << 10
+    /// Bytes after which the end of a write is asked for.
+    private static let promised = 128 << 10
+    /// About what an event takes besides its payload.
+    private static let expectedEventBytes = 512
+
+    private let job: Job
+    private let subscription: EventSubscription
+    private let channel: any Channel
+    private let terms: StreamDelivery.Terms
+    private let wake: @Sendable () -> Void
+    private let ended: EventLoopPromise<StreamDelivery.End>
+
+    private var encoder: any DialectEncoder
+    private var output: FrameOutput
+    private var pending = CircularBuffer<ByteBuffer>()
+    /// Takes framed bytes; nil where they go through the channel as response parts.
+    private var direct: ConnectionHandler?
+    /// Payloads of what is not written yet.
+    private var leases: [PayloadLease] = []
+    private var outstanding = 0
+    /// Bytes written since the last promise.
+    private var unpromised = 0
+    private var lastWrite: NIODeadline
+    private var heartbeat: Scheduled<Void>?
+    private var progress: Scheduled<Void>?
+    private var stage = Stage.queued
+    private var stageSince: NIODeadline
+    private var shownProgress = 0
+    private var sawTerminal = false
+    private var interruption: GatewayError?
+    private var end: StreamDelivery.End?
+    private var isPumping = false
+
+    /// - Parameter wake: makes the event loop call ``pump()``, from any thread.
+    init(
+        job: Job, subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel,
+        terms: StreamDelivery.Terms, connection: ClientConnection, ended: EventLoopPromise<StreamDelivery.End>,
+        wake: @escaping @Sendable () -> Void
+    ) {
+        self.job = job
+        self.subscription = subscription
+        self.channel = channel
+        self.terms = terms
+        self.wake = wake
+        self.ended = ended
+        self.encoder = encoder
+        self.direct = connection.directBody
+        self.output = FrameOutput(
+            asciiOnly: terms.traits.isolatedWrites, isChunked: connection.directBody != nil && !connection.isHTTP10)
+        self.lastWrite = channel.eventLoop.now
+        self.stageSince = channel.eventLoop.now
+    }
+
+    private var hasRoomAndMore: Bool {
+        self.end == nil && !self.pending.isEmpty && self.outstanding < Self.window
+    }
+
+    func begin(_ head: HTTPResponse) {
+        self.channel.write(HTTPResponsePart.head(head), promise: nil)
+        self.scheduleHeartbeat()
+        self.pump()
+    }
+
+    func interrupt(_ error: GatewayError) {
+        guard self.end == nil, self.interruption == nil else { return }
+        self.interruption = error
+        self.pump()
+    }
+
+    // MARK: Events
+
+    func pump() {
+        guard self.end == nil, !self.isPumping else { return }
+        self.isPumping = true
+        defer { self.isPumping = false }
+        repeat {
+            if self.fillWindow() { self.flush() }
+            // A flush that the kernel takes at once ends its writes before it returns: there is room again.
+        } while self.hasRoomAndMore
+    }
+
+    /// - Returns: whether anything was given to the channel.
+    private func fillWindow() -> Bool {
+        var wrote = false
+        while self.end == nil {
+            wrote = self.writePending() || wrote
+            guard self.pending.isEmpty else { break }
+            if self.sawTerminal {
+                self.finishResponse(.finished)
+            } else if let error = self.interruption {
+                self.encodeInterruption(error)
+                if self.pending.isEmpty { self.finishResponse(.interrupted) }
+            } else {
+                let events = self.subscription.read(orWake: self.wake)
+                guard !events.isEmpty else { break }
+                self.encode(events)
+            }
+        }
+        return wrote
+    }
+
+    private func encode(_ events: [SequencedEvent]) {
+        let isolated = self.terms.traits.isolatedWrites
+        if !isolated { self.output.begin(expecting: events.count * Self.expectedEventBytes) }
+        for event in events {
+            if isolated { self.output.begin(expecting: Self.expectedEventBytes) }
+            self.encoder.encode(event, into: &self.output)
+            if isolated {
+                self.takeOutput()
+                _ = self.writePending()
+                self.flush()
+            }
+            self.note(event)
+        }
+        self.takeOutput()
+        self.scheduleProgress()
+    }
+
+    private func encodeInterruption(_ error: GatewayError) {
+        guard !self.terms.traits.resumable else { return }
+        self.output.begin(expecting: Self.expectedEventBytes)
+        self.encoder.encodeInterruption(error, into: &self.output)
+        self.takeOutput()
+        self.sawTerminal = true
+    }
+
+    private func note(_ event: SequencedEvent) {
+        if event.stage > self.stage {
+            self.stage = event.stage
+            self.stageSince = self.channel.eventLoop.now
+            // Its next rise was reckoned for the stage before.
+            self.progress?.cancel()
+            self.progress = nil
+        }
+        self.shownProgress = max(self.shownProgress, event.progress)
+        if event.event.isTerminal { self.sawTerminal = true }
+    }
+
+    // MARK: Writing
+
+    private func takeOutput() {
+        guard !self.output.isEmpty else { return }
+        self.leases += self.output.leases
+        self.output.drain { piece in
+            var rest = piece
+            while rest.readableBytes > Self.slice, let slice = rest.readSlice(length: Self.slice) {
+                self.pending.append(slice)
+            }
+            if rest.readableBytes > 0 { self.pending.append(rest) }
+        }
+    }
+
+    /// - Returns: whether anything was given to the channel; flushing is the caller's.
+    private func writePending() -> Bool {
+        var wrote = false
+        while self.outstanding < Self.window, let piece = self.pending.popFirst() {
+            self.write(piece)
+            wrote = true
+        }
+        return wrote
+    }
+
+    /// The end of a write is asked for where much has been written, and behind the last piece there is: writes end in order.
+    private func write(_ piece: ByteBuffer) {
+        let count = piece.readableBytes
+        self.outstanding += count
+        self.unpromised += count
+        self.lastWrite = self.channel.eventLoop.now
+        var written: EventLoopPromise<Void>?
+        if self.unpromised >= Self.promised || self.pending.isEmpty {
+            let promise = self.channel.eventLoop.makePromise(of: Void.self)
+            let group = self.unpromised
+            self.unpromised = 0
+            promise.futureResult.assumeIsolated().whenComplete { result in self.wrote(group, result) }
+            written = promise
+        }
+        if let direct = self.direct {
+            direct.writeBody(piece, promise: written)
+        } else {
+            self.channel.write(HTTPResponsePart.body(piece), promise: written)
+        }
+    }
+
+    private func flush() {
+        if let direct = self.direct { direct.flushBody() } else { self.channel.flush() }
+    }
+
+    private func wrote(_ count: Int, _ result: Result<Void, any Error>) {
+        self.outstanding -= count
+        if case .failure = result { return self.finish(.clientGone) }
+        if self.outstanding == 0, self.pending.isEmpty { self.leases = [] }
+        if self.outstanding <= Self.window / 2 { self.pump() }
+    }
+
+    /// The end of the response goes out behind what is written; the channel's handler flushes it.
+    private func finishResponse(_ end: StreamDelivery.End) {
+        self.channel.write(HTTPResponsePart.end(nil), promise: nil)
+        self.finish(end)
+    }
+
+    func finish(_ end: StreamDelivery.End) {
+        guard self.end == nil else { return }
+        self.end = end
+        self.heartbeat?.cancel()
+        self.progress?.cancel()
+        self.direct = nil
+        self.pending.removeAll()
+        self.ended.succeed(end)
+    }
+
+    // MARK: Between events
+
+    private func scheduleHeartbeat() {
+        guard self.end == nil else { return }
+        let due = self.lastWrite + self.terms.heartbeat
+        self.heartbeat = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
+            [weak self] in
+            self?.heartbeatDue()
+        }
+    }
+
+    private func heartbeatDue() {
+        guard self.end == nil, !self.sawTerminal else { return }
+        let isSilent = self.channel.eventLoop.now >= self.lastWrite + self.terms.heartbeat
+        if isSilent, self.pending.isEmpty, self.outstanding == 0 {
+            self.output.begin(expecting: self.terms.heartbeatBytes.readableBytes)
+            self.output.splice(self.terms.heartbeatBytes)
+            self.takeOutput()
+            if self.writePending() { self.flush() }
+        } else if isSilent {
+            // The client takes nothing; the write-stall deadline decides about it.
+            self.lastWrite = self.channel.eventLoop.now
+        }
+        self.scheduleHeartbeat()
+    }
+
+    /// Wakes when derived progress next rises by a whole percent, at most once a second.
+    private func scheduleProgress() {
+        // One that is set already looks again when it fires.
+        guard self.progress == nil, self.end == nil, !self.sawTerminal else {
+            return
+        }
+        let derived = DerivedProgress(stage: self.stage, median: self.terms.median)
+        guard let rise = derived.nextRise(above: self.shownProgress) else { return }
+        let due = max(
+            self.stageSince + .milliseconds(Int64(rise)), self.channel.eventLoop.now + .seconds(1))
+        self.progress = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
+            self?.progressDue()
+        }
+    }
+
+    private func progressDue() {
+        self.progress = nil
+        guard self.end == nil, !self.sawTerminal else { return }
+        let inStage = self.channel.eventLoop.now - self.stageSince
+        let derived = DerivedProgress(stage: self.stage, median: self.terms.median)
+        let value = derived.value(after: Int(inStage.nanoseconds / 1_000_000))
+        if value > self.shownProgress, self.outstanding == 0 {
+            self.tellProgress(value)
+        }
+        self.scheduleProgress()
+    }
+
+    /// Not kept in the log; it takes a number of its own so that ids rise for this reader too.
+    private func tellProgress(_ value: Int) {
+        guard let sequence = self.job.log.reserveSequence() else { return }
+        self.shownProgress = value
+        let now = self.terms.now()
+        let change = StageChange(
+            message: "Still \(self.stage.name).",
+            elapsedMilliseconds: Int(now.milliseconds - self.job.createdAt.milliseconds),
+            upstream: self.job.plan.upstream.name)
+        let event = SequencedEvent(
+            sequence: sequence, at: now, stage: self.stage, progress: value, event: .stage(change))
+        self.output.begin(expecting: Self.expectedEventBytes)
+        self.encoder.encode(event, into: &self.output)
+        self.takeOutput()
+        if self.writePending() { self.flush() }
+    }
+}
