@@ -56,7 +56,8 @@ let package = Package(
             swiftSettings: strictSettings),
         // Event log and image store, in memory and on disk.
         .target(
-            name: "Storage", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, nioPosix, crypto],
+            name: "Storage",
+            dependencies: ["StreamCodecs", "ImageGeneration", nioCore, nioPosix, crypto, serviceLifecycle],
             swiftSettings: strictSettings),
         // libcurl multi over epoll.
         .systemLibrary(
@@ -107,8 +108,10 @@ let package = Package(
             name: "ImageGenerationTests", dependencies: ["ImageGeneration", "StreamCodecs", "GatewayTesting", nioCore],
             swiftSettings: strictSettings),
         .testTarget(
-            name: "StorageTests", dependencies: ["Storage", "StreamCodecs", "ImageGeneration", nioCore, nioPosix],
-            swiftSettings: strictSettings),
+            name: "StorageTests",
+            dependencies: [
+                "Storage", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore, nioPosix, serviceLifecycle,
+            ], swiftSettings: strictSettings),
         .testTarget(
             name: "TransportTests", dependencies: ["Transport", nioCore, httpTypes], swiftSettings: strictSettings),
         .testTarget(

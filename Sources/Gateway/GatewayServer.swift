@@ -85,7 +85,10 @@ package struct GatewayServer: Sendable {
             clock: options.clock, logger: logger)
         // Shut down from last to first: draining comes before the listeners close, storing outlasts the jobs.
         var services: [any Service] = []
-        if let keeper = core.keeper { services.append(keeper) }
+        if let images = core.images {
+            services.append(images.monitor(clock: options.clock, logger: logger))
+            services.append(images.keeper)
+        }
         services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
         self.services = services + [admin, main, reload, drain]
     }
@@ -96,7 +99,7 @@ private struct GatewayCore {
     let ledger: ConnectionLedger
     let supervisor: JobSupervisor
     let deliveries = DeliveryRegistry()
-    let keeper: ImageKeeper?
+    let images: ImageStorage?
     let budget: PayloadBudget
     let mainChannel: GatewayChannel
     let adminChannel: GatewayChannel
@@ -107,18 +110,19 @@ private struct GatewayCore {
         let ledger = ConnectionLedger(
             total: table.server.maximumConnections, perAddress: table.server.maximumConnectionsPerIP)
         self.ledger = ledger
-        let keeper = try Self.keeper(options, tables: tables, logger: logger)
-        self.keeper = keeper
+        let images = try ImageStorage(options, tables: tables, logger: logger)
+        self.images = images
         let budget = PayloadBudget(limit: table.storage.memoryBytes)
         self.budget = budget
         let supervisor = JobSupervisor(
-            transport: options.transport, budget: budget, keeper: keeper, epoch: try Self.epoch(options.stateFolder),
+            transport: options.transport, budget: budget, keeper: images?.keeper,
+            epoch: try Self.epoch(options.stateFolder),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
         self.supervisor = supervisor
         let responder = GatewayResponder(
             tables: tables,
             jobs: JobHandler(supervisor: supervisor, deliveries: self.deliveries, now: options.now, logger: logger),
-            images: keeper.map { ImageEndpoint(store: $0.store, signer: $0.signer, now: options.now) },
+            images: images?.endpoint,
             showsPlayground: { tables.current.table.server.playground })
         self.mainChannel = GatewayChannel(
             limits: { Self.limits(options.limits, tables.current.table) }, ledger: ledger
@@ -131,8 +135,12 @@ private struct GatewayCore {
                 GatewayGauges(
                     jobs: supervisor.runningCount, streams: deliveries.count,
                     upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
-                    payloadBytes: budget.heldBytes)
-            }, isDraining: { supervisor.isDraining })
+                    payloadBytes: budget.heldBytes, images: images?.store.gauge)
+            },
+            readiness: {
+                if supervisor.isDraining { return .draining }
+                return images?.store.gauge.isWritable == false ? .storageRefusesWrites : .ready
+            })
         self.adminChannel = GatewayChannel(limits: { ConnectionLimits() }, ledger: ConnectionLedger()) {
             request, writer, _, connection in
             try await admin.respond(request, writer: writer, connection: connection)
@@ -152,33 +160,6 @@ private struct GatewayCore {
     private static func epoch(_ folder: String) throws -> UInt32 {
         try StateFolder.make(folder)
         return try StartCounter.next(at: "\(folder)/epoch")
-    }
-
-    private static func keeper(
-        _ options: GatewayServer.Options, tables: TableHolder, logger: Logger
-    ) throws -> ImageKeeper? {
-        guard let images = options.table.storage.images else { return nil }
-        let folder = images.prefix.isEmpty ? images.disk : "\(images.disk)/\(images.prefix)"
-        let store = try DiskImageStore(folder: folder, threads: NIOThreadPool.singleton, now: options.now)
-        guard let signer = URLSigner(secrets: try self.secrets(images.secret, logger)) else {
-            throw UpstreamProblem(upstream: "storage.images", message: "a signing secret needs at least 16 bytes")
-        }
-        return ImageKeeper(
-            store: store, signer: signer, publicURL: { tables.current.publicURL },
-            lifetimeMilliseconds: images.urlLifetime.milliseconds, now: options.now)
-    }
-
-    private static func secrets(_ secret: RouteTable.SigningSecret, _ logger: Logger) throws -> [[UInt8]] {
-        switch secret {
-        case .given(let secrets):
-            return secrets.map { Array($0.reveal().utf8) }
-        case .generated(let file):
-            let slash = file.lastIndex(of: "/") ?? file.startIndex
-            let (bytes, isNew) = try KeyFile.readOrMake(
-                folder: String(file[..<slash]), name: String(file[file.index(after: slash)...]))
-            if isNew { logger.notice("signing secret made", metadata: ["file": "\(file)"]) }
-            return [bytes]
-        }
     }
 }
 

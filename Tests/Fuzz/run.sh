@@ -8,7 +8,7 @@ seconds=${1:-60}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz)
+    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz)
 fi
 
 scratch=.build/fuzz
@@ -23,7 +23,7 @@ package=$(basename "$PWD" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]/_/g')
 maps=()
 while read -r map; do
     maps+=(-Xcc "-fmodule-map-file=$map")
-done < <(find "$products" Sources "$scratch/checkouts" -name module.modulemap)
+done < <(find "$products" Sources "$scratch/checkouts" -name module.modulemap -not -path '*-tool.build/*')
 
 mkdir -p "$scratch/bin" "$scratch/findings"
 for target in "${targets[@]}"; do

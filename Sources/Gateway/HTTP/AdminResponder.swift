@@ -9,7 +9,22 @@ import StreamCodecs
 /// be used to reach it.
 struct AdminResponder: Sendable {
     let gauges: @Sendable () -> GatewayGauges
-    let isDraining: @Sendable () -> Bool
+    let readiness: @Sendable () -> Readiness
+
+    /// Whether this process should be given new jobs; the first reason that applies.
+    enum Readiness: Sendable {
+        case ready, draining
+        /// The image store did not take the last picture, nor a probe since.
+        case storageRefusesWrites
+
+        var status: StaticString {
+            switch self {
+            case .ready: "ok"
+            case .draining: "draining"
+            case .storageRefusesWrites: "storage_unavailable"
+            }
+        }
+    }
 
     func respond(
         _ request: Request, writer: consuming ResponseWriter, connection: ClientConnection
@@ -26,19 +41,19 @@ struct AdminResponder: Sendable {
             return GatewayResponder.failure(GatewayError(.methodNotAllowed, "This is read with GET."))
         }
         switch scope.path {
-        case "/healthz": return self.health(ready: true)
-        case "/readyz": return self.health(ready: !self.isDraining())
+        case "/healthz": return self.health(.ready)
+        case "/readyz": return self.health(self.readiness())
         default: return GatewayResponder.failure(GatewayError(.notFound, "There is nothing at this path."))
         }
     }
 
-    private func health(ready: Bool) -> DialectResponse {
+    private func health(_ readiness: Readiness) -> DialectResponse {
         var json = JSONWriter()
-        self.gauges().write(into: &json, status: ready ? "ok" : "draining")
+        self.gauges().write(into: &json, status: readiness.status)
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
         fields[.cacheControl] = "no-store"
-        return DialectResponse(status: ready ? 200 : 503, headers: fields, body: json.buffer)
+        return DialectResponse(status: readiness == .ready ? 200 : 503, headers: fields, body: json.buffer)
     }
 
     private static func isLocal(_ authority: String?) -> Bool {

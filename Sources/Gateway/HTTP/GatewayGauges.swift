@@ -1,5 +1,5 @@
 import ImageGeneration
-import Storage
+package import Storage
 import StreamCodecs
 import Synchronization
 import Transport
@@ -14,13 +14,19 @@ package struct GatewayGauges: Sendable {
     package var connections: Int
     /// Payload bytes held.
     package var payloadBytes: Int
+    /// The image store; nil where none is configured.
+    package var images: ImageStoreGauge?
 
-    package init(jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int) {
+    package init(
+        jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int,
+        images: ImageStoreGauge? = nil
+    ) {
         self.jobs = jobs
         self.streams = streams
         self.upstreamCalls = upstreamCalls
         self.connections = connections
         self.payloadBytes = payloadBytes
+        self.images = images
     }
 
     func write(into json: inout JSONWriter, status: StaticString) {
@@ -32,6 +38,15 @@ package struct GatewayGauges: Sendable {
         json.field("upstream_calls", self.upstreamCalls)
         json.field("connections", self.connections)
         json.field("payload_bytes", self.payloadBytes)
+        if let images = self.images {
+            json.key("images")
+            json.beginObject()
+            json.field("files", images.files)
+            json.field("bytes", images.bytes)
+            json.field("complete", images.isComplete)
+            json.field("writable", images.isWritable)
+            json.endObject()
+        }
         json.endObject()
     }
 }

@@ -29,7 +29,11 @@ struct GatewayResponder: Sendable {
             response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
             try await writer.writeWhole(response, for: scope)
         case .unknown:
-            try await writer.writeWhole(await self.own(scope, live), for: scope)
+            if let images = self.images, let name = ImageEndpoint.name(in: scope.path) {
+                try await images.respond(scope, name: name, requester: .nobody, writer: writer)
+            } else {
+                try await writer.writeWhole(self.own(scope, live), for: scope)
+            }
         }
     }
 
@@ -48,11 +52,8 @@ struct GatewayResponder: Sendable {
 
     // MARK: The gateway's own paths
 
-    private func own(_ scope: RequestScope, _ live: LiveTable) async -> DialectResponse {
+    private func own(_ scope: RequestScope, _ live: LiveTable) -> DialectResponse {
         do {
-            if let images = self.images, scope.path.hasPrefix("/v1/images/") {
-                return try await images.respond(scope, name: scope.path.dropFirst("/v1/images/".utf8.count))
-            }
             if self.showsPlayground(), let response = try self.playground(scope, live) { return response }
             throw GatewayError(.notFound, "There is nothing at this path.")
         } catch let error as GatewayError {

@@ -10,6 +10,8 @@ struct RequestScope: Sendable {
     /// Undecoded, without query.
     let path: String
     let query: [(name: String, value: String)]
+    /// What stands behind the first `?`, undecoded; nil without `?`.
+    let rawQuery: String?
     let headers: HTTPFields
     let id: String
     let startedAt: NIODeadline
@@ -20,7 +22,9 @@ struct RequestScope: Sendable {
         let target = request.head.path ?? "/"
         let split = target.firstIndex(of: "?") ?? target.endIndex
         self.path = String(target[..<split])
-        self.query = split == target.endIndex ? [] : Self.items(target[target.index(after: split)...])
+        let rawQuery = split == target.endIndex ? nil : target[target.index(after: split)...]
+        self.query = rawQuery.map(Self.items) ?? []
+        self.rawQuery = rawQuery.map(String.init)
         self.headers = request.headers
         self.id = Self.requestID(request.headers[.requestID])
         self.startedAt = .now()

@@ -70,9 +70,10 @@ final class ImageKeeper: Service {
         }
     }
 
-    private func url(of id: ImageID) -> SignedURL {
+    /// A fresh URL of a picture, also of one that an earlier run stored.
+    func url(of id: ImageID) -> SignedURL {
         let expires = self.now().advanced(byMilliseconds: self.lifetimeMilliseconds)
-        let query = self.signer.query(for: id, expiresAt: expires)
-        return SignedURL(text: "\(self.publicURL())/v1/images/\(id.text)?\(query)", expiresAt: expires)
+        let target = self.signer.target(for: id, expiresAt: expires)
+        return SignedURL(text: self.publicURL() + target, expiresAt: expires)
     }
 }

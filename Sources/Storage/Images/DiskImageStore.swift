@@ -1,179 +1,282 @@
+import Crypto
 import Glibc
 package import ImageGeneration
-package import NIOCore
+import NIOCore
 package import NIOPosix
 import StreamCodecs
+import Synchronization
 
-/// Pictures as files `<prefix>/<two characters>/<image id>.<extension>` below a folder.
+/// Pictures as files below a folder; ``ImageFolder`` says where.
 ///
-/// A file appears under its name only when it is whole and on the disk: it is written to a temporary name, flushed, renamed.
-package struct DiskImageStore: ImageStore {
-    private let folder: String
+/// A file has its name only when it is whole and on the disk: it is written to a temporary file of the same folder, flushed,
+/// renamed, and its folder is flushed. Nothing is kept beside it: the extension is the format, the file's time is when it was stored.
+package final class DiskImageStore: ImageStore {
+    let folder: ImageFolder
     private let threads: NIOThreadPool
     private let now: @Sendable () -> Timestamp
+    /// Files are named and removed under this lock, so that the gauge is exact. Holds how many shelves the gauge covers:
+    /// what changes on the others is found when they are counted. Taken on the store's threads only.
+    let countedShelves = Mutex(0)
+    let figures = Mutex(ImageStoreGauge())
+
+    /// Base64 text decoded at a time, in bytes.
+    private static let pieceBytes = 64 << 10
 
     /// - Parameters:
-    ///   - folder: created when absent.
+    ///   - folder: made when absent.
     ///   - threads: where blocking calls run; started and stopped by the caller.
-    package init(folder: String, threads: NIOThreadPool, now: @escaping @Sendable () -> Timestamp) throws {
-        self.folder = folder
+    /// - Throws: `GatewayError` `storage_unavailable` when the folder cannot be made or not be written.
+    package init(
+        folder: String, threads: NIOThreadPool, now: @escaping @Sendable () -> Timestamp
+    ) throws(GatewayError) {
+        self.folder = ImageFolder(root: folder)
         self.threads = threads
         self.now = now
-        try Self.makeFolder(folder)
-        Self.removeTemporaries(in: folder)
-    }
-
-    package func store(_ payload: ImagePayload, id: ImageID, format: ImageFormat) async throws -> StoredImage {
-        let storedAt = self.now()
-        return try await self.threads.runIfActive {
-            let size = try self.write(payload, id: id, format: format)
-            return StoredImage(id: id, format: format, size: size, storedAt: storedAt)
-        }
-    }
-
-    package func read(_ id: ImageID) async throws -> (image: StoredImage, bytes: ByteBuffer)? {
-        try await self.threads.runIfActive {
-            for format in ImageFormat.allCases {
-                guard let file = File(path: self.path(id, format), flags: O_RDONLY) else { continue }
-                let (bytes, modified) = try file.readAll()
-                let image = StoredImage(id: id, format: format, size: bytes.readableBytes, storedAt: modified)
-                return (image, bytes)
-            }
-            return nil
-        }
-    }
-
-    package func remove(_ id: ImageID) async throws -> Bool {
-        try await self.threads.runIfActive {
-            ImageFormat.allCases.reduce(false) { removed, format in unlink(self.path(id, format)) == 0 || removed }
-        }
-    }
-
-    private func path(_ id: ImageID, _ format: ImageFormat) -> String {
-        "\(self.folder)/\(id.text.dropFirst(4).prefix(2))/\(id.text).\(format.fileExtension)"
-    }
-
-    private func write(_ payload: ImagePayload, id: ImageID, format: ImageFormat) throws -> Int {
-        let target = self.path(id, format)
-        let parent = "\(self.folder)/\(id.text.dropFirst(4).prefix(2))"
-        try Self.makeFolder(parent)
-        let temporary = "\(target).part"
-        guard let file = File(path: temporary, flags: O_WRONLY | O_CREAT | O_TRUNC) else { throw Self.failure(errno) }
         do {
-            let size = try Self.decode(payload.base64, into: file)
-            guard fsync(file.descriptor) == 0, rename(temporary, target) == 0 else { throw Self.failure(errno) }
-            Self.flushFolder(parent)
-            return size
+            try StateFolder.make(folder)
         } catch {
-            unlink(temporary)
+            throw GatewayError(.storageUnavailable, "The image store cannot be written.", cause: error.description)
+        }
+        guard access(folder, R_OK | W_OK | X_OK) == 0 else {
+            let cause = "The folder \(folder) cannot be used: \(DiskError(errno).text)."
+            throw GatewayError(.storageUnavailable, "The image store cannot be written.", cause: cause)
+        }
+    }
+
+    /// What is kept, and whether more can be. Never waits for the disk.
+    package var gauge: ImageStoreGauge { self.figures.withLock { $0 } }
+
+    package func store(
+        _ payload: ImagePayload, id: ImageID, format: ImageFormat
+    ) async throws(GatewayError) -> StoredImage {
+        let storedAt = self.now()
+        return try await self.run(.keeping) {
+            guard Self.header(of: payload)?.format == format else {
+                throw GatewayError(
+                    .imageRefused, "The upstream's picture is not of a type the gateway relays.", billed: .yes)
+            }
+            return try self.write(payload, id: id, format: format, at: storedAt)
+        }
+    }
+
+    package func open(_ id: ImageID) async throws(GatewayError) -> (any StoredImageReader)? {
+        // A picture replaced by one of another format may be missed between the two names, but not twice.
+        try await self.run(.reading) { try self.openFile(id) ?? self.openFile(id) }
+    }
+
+    package func remove(_ id: ImageID) async throws(GatewayError) -> Bool {
+        try await self.run(.removing) {
+            let removed = try self.unlinkAll(id) { _ in true }
+            if removed { try DiskFile.flushFolder(self.folder.shelfPath(ImageFolder.shelf(of: id))) }
+            return removed
+        }
+    }
+
+    /// Runs on the store's threads; a pool that has stopped is a store that cannot be used.
+    func run<Value: Sendable>(
+        _ purpose: DiskError.Purpose, _ body: @escaping @Sendable () throws -> Value
+    ) async throws(GatewayError) -> Value {
+        do {
+            return try await self.threads.runIfActive(body)
+        } catch let error as DiskError {
+            throw error.failure(purpose)
+        } catch let error as GatewayError {
+            throw error
+        } catch {
+            throw DiskError(ESHUTDOWN).failure(purpose)
+        }
+    }
+}
+
+// MARK: - Writing
+
+extension DiskImageStore {
+    /// Most headers lie in the first kilobyte; some JPEGs carry much before theirs.
+    private static func header(of payload: ImagePayload) -> ImageHeader? {
+        ImageHeader.read(Base64.decodePrefix(payload.base64, maximumBytes: 1024))
+            ?? ImageHeader.read(Base64.decodePrefix(payload.base64, maximumBytes: ImageHeader.maximumBytes))
+    }
+
+    /// - Throws: `DiskError`, `GatewayError`.
+    private func write(
+        _ payload: ImagePayload, id: ImageID, format: ImageFormat, at time: Timestamp
+    ) throws -> StoredImage {
+        do {
+            let status = try self.writeFile(payload, id: id, format: format, at: time)
+            self.figures.withLock { $0.refusedBytes = nil }
+            return Self.image(id, format, status)
+        } catch is CodecError {
+            throw GatewayError(.upstreamProtocol, "The upstream's picture is not base64.", billed: .yes)
+        } catch {
+            self.figures.withLock { $0.refusedBytes = payload.decodedCount }
             throw error
         }
     }
 
+    private func writeFile(
+        _ payload: ImagePayload, id: ImageID, format: ImageFormat, at time: Timestamp
+    ) throws -> stat {
+        let shelf = self.folder.shelfPath(ImageFolder.shelf(of: id))
+        var temporary = try self.makeTemporary(in: shelf, for: "\(id.text).\(format.fileExtension)")
+        try Self.decode(payload.base64, into: temporary.file)
+        try temporary.file.setModified(time)
+        try temporary.file.flush()
+        let status = try temporary.file.status()
+        try self.publish(&temporary, as: id, format, size: Int(status.st_size))
+        do {
+            try DiskFile.flushFolder(shelf)
+        } catch {
+            // Nobody has heard of it yet.
+            _ = try? self.unlinkAll(id) { $0.st_ino == status.st_ino }
+            throw error
+        }
+        return status
+    }
+
+    func makeTemporary(in folder: String, for name: String) throws(DiskError) -> TemporaryFile {
+        do {
+            return try self.folder.makeTemporary(in: folder, for: name)
+        } catch {
+            guard error.isAbsent else { throw error }
+        }
+        try self.folder.make(folder)
+        return try self.folder.makeTemporary(in: folder, for: name)
+    }
+
     /// Decodes a cache-sized piece at a time, so a large picture is never in memory twice.
-    private static func decode(_ base64: ByteBuffer, into file: borrowing File) throws -> Int {
+    /// - Throws: `DiskError`, `CodecError`.
+    private static func decode(_ base64: ByteBuffer, into file: borrowing DiskFile) throws {
         var rest = base64
         var decoder = Base64StreamDecoder()
         var decoded = ByteBuffer()
-        var size = 0
-        while let piece = rest.readSlice(length: min(64 << 10, rest.readableBytes)), piece.readableBytes > 0 {
+        while let piece = rest.readSlice(length: min(self.pieceBytes, rest.readableBytes)), piece.readableBytes > 0 {
             decoded.clear()
-            do {
-                try decoder.decode(piece, into: &decoded)
-            } catch {
-                throw GatewayError(.upstreamProtocol, "The upstream's picture is not base64.", billed: .yes)
-            }
-            size += decoded.readableBytes
+            try decoder.decode(piece, into: &decoded)
             try file.write(decoded)
         }
-        do {
-            try decoder.finish()
-        } catch {
-            throw GatewayError(.upstreamProtocol, "The upstream's picture is not base64.", billed: .yes)
-        }
-        return size
+        try decoder.finish()
     }
 
-    private static func makeFolder(_ path: String) throws {
-        do {
-            try StateFolder.make(path)
-        } catch {
-            throw GatewayError(
-                .storageUnavailable, "The image store cannot be written.", billed: .yes, cause: error.description)
-        }
-    }
-
-    /// A rename is durable once its folder is flushed.
-    private static func flushFolder(_ path: String) {
-        guard let folder = File(path: path, flags: O_RDONLY | O_DIRECTORY) else { return }
-        fsync(folder.descriptor)
-    }
-
-    /// What a crash left half-written is nobody's.
-    private static func removeTemporaries(in folder: String) {
-        for shelf in Self.names(in: folder) {
-            for name in Self.names(in: "\(folder)/\(shelf)") where name.hasSuffix(".part") {
-                unlink("\(folder)/\(shelf)/\(name)")
+    /// Gives the file its name, in place of whatever had the id before.
+    private func publish(
+        _ temporary: inout TemporaryFile, as id: ImageID, _ format: ImageFormat, size: Int
+    ) throws(DiskError) {
+        let shelf = ImageFolder.shelf(of: id)
+        let target = self.folder.path(id, format)
+        try self.countedShelves.withLock { counted throws(DiskError) in
+            let replaced = ImageFolder.status(target).map { Int($0.st_size) }
+            try temporary.rename(to: target)
+            if shelf < counted {
+                self.figures.withLock { $0.add(files: replaced == nil ? 1 : 0, bytes: size - (replaced ?? 0)) }
+            }
+            for other in ImageFormat.allCases where other != format {
+                try self.unlink(id, other, counted) { _ in true }
             }
         }
-    }
-
-    private static func names(in folder: String) -> [String] {
-        guard let handle = opendir(folder) else { return [] }
-        defer { closedir(handle) }
-        var names: [String] = []
-        while let entry = readdir(handle) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names
-    }
-
-    fileprivate static func failure(_ code: Int32) -> GatewayError {
-        let full = code == ENOSPC || code == EDQUOT
-        return GatewayError(
-            full ? .storageFull : .storageUnavailable,
-            full ? "The image store is full." : "The image store cannot be written.", billed: .yes,
-            cause: String(cString: strerror(code)))
     }
 }
 
-/// A descriptor that closes itself.
-private struct File: ~Copyable {
-    let descriptor: Int32
+// MARK: - Reading and removing
 
-    init?(path: String, flags: Int32) {
-        self.descriptor = open(path, flags | O_CLOEXEC, 0o640)
-        if self.descriptor < 0 { return nil }
+extension DiskImageStore {
+    private func openFile(_ id: ImageID) throws(DiskError) -> DiskImageReader? {
+        for format in ImageFormat.allCases {
+            let file: DiskFile
+            do {
+                file = try DiskFile(path: self.folder.path(id, format), flags: O_RDONLY | O_NONBLOCK)
+            } catch {
+                // A link is no picture of ours.
+                if error.isAbsent || error.code == ELOOP { continue }
+                throw error
+            }
+            let status = try file.status()
+            guard status.isRegularFile else { continue }
+            return DiskImageReader(
+                image: Self.image(id, format, status), descriptor: file.take(), threads: self.threads)
+        }
+        return nil
     }
 
-    deinit { close(self.descriptor) }
+    /// The version is made of what the system notes of a file, so nothing of the picture is read for it.
+    private static func image(_ id: ImageID, _ format: ImageFormat, _ status: stat) -> StoredImage {
+        let facts = "\(id.text) \(format) \(status.st_ino) \(status.st_size) \(status.modified.milliseconds)"
+        return StoredImage(
+            id: id, format: format, size: Int(status.st_size), storedAt: status.modified,
+            version: Hex.encode(SHA256.hash(data: Array(facts.utf8)).prefix(16)))
+    }
 
-    func write(_ buffer: ByteBuffer) throws {
-        try buffer.withUnsafeReadableBytes { bytes in
-            var offset = 0
-            while offset < bytes.count {
-                let count = Glibc.write(self.descriptor, bytes.baseAddress?.advanced(by: offset), bytes.count - offset)
-                if count < 0 && errno == EINTR { continue }
-                guard count > 0 else { throw DiskImageStore.failure(errno) }
-                offset += count
+    /// Removes the id's files for which `isWanted` holds.
+    /// - Returns: whether there were any.
+    func unlinkAll(_ id: ImageID, where isWanted: (stat) -> Bool) throws(DiskError) -> Bool {
+        try self.countedShelves.withLock { counted throws(DiskError) in
+            var removed = false
+            for format in ImageFormat.allCases {
+                removed = try self.unlink(id, format, counted, where: isWanted) || removed
             }
+            return removed
         }
     }
 
-    func readAll() throws -> (ByteBuffer, Timestamp) {
-        var status = stat()
-        guard fstat(self.descriptor, &status) == 0 else { throw DiskImageStore.failure(errno) }
-        var buffer = ByteBufferAllocator().buffer(capacity: Int(status.st_size))
-        while buffer.readableBytes < Int(status.st_size) {
-            let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 64 << 10) {
-                max(0, Glibc.read(self.descriptor, $0.baseAddress, $0.count))
-            }
-            if count == 0 { break }
+    /// With the lock held.
+    @discardableResult
+    private func unlink(
+        _ id: ImageID, _ format: ImageFormat, _ counted: Int, where isWanted: (stat) -> Bool
+    ) throws(DiskError) -> Bool {
+        let path = self.folder.path(id, format)
+        guard let status = ImageFolder.status(path), isWanted(status) else { return false }
+        guard Glibc.unlink(path) == 0 else {
+            if errno == ENOENT { return false }
+            throw DiskError(errno)
         }
-        let modified = status.st_mtim
-        return (buffer, Timestamp(milliseconds: Int64(modified.tv_sec) * 1000 + Int64(modified.tv_nsec) / 1_000_000))
+        if ImageFolder.shelf(of: id) < counted {
+            self.figures.withLock { $0.add(files: -1, bytes: -Int(status.st_size)) }
+        }
+        return true
+    }
+}
+
+/// Reads on the store's threads, and closes the file there: the last close of a removed file may take its time.
+private final class DiskImageReader: StoredImageReader {
+    let image: StoredImage
+    private let descriptor: Int32
+    private let threads: NIOThreadPool
+
+    init(image: StoredImage, descriptor: Int32, threads: NIOThreadPool) {
+        self.image = image
+        self.descriptor = descriptor
+        self.threads = threads
+    }
+
+    deinit {
+        let descriptor = self.descriptor
+        self.threads.submit { _ in close(descriptor) }
+    }
+
+    func read(_ range: Range<Int>) async throws -> ByteBuffer {
+        do {
+            return try await self.threads.runIfActive { try self.readNow(range) }
+        } catch let error as DiskError {
+            throw error.failure(.reading)
+        } catch {
+            throw DiskError(ESHUTDOWN).failure(.reading)
+        }
+    }
+
+    private func readNow(_ range: Range<Int>) throws(DiskError) -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: range.count)
+        while buffer.readableBytes < range.count {
+            let missing = range.count - buffer.readableBytes
+            let offset = range.lowerBound + buffer.readableBytes
+            var code: Int32 = 0
+            let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: missing) { target in
+                let count = pread(self.descriptor, target.baseAddress, missing, offset)
+                if count < 0 { code = errno }
+                return max(0, count)
+            }
+            if code == EINTR { continue }
+            // A file that has become shorter is never told as whole.
+            guard count > 0 else { throw DiskError(code == 0 ? EIO : code) }
+        }
+        return buffer
     }
 }

@@ -1,76 +1,97 @@
 import Crypto
 package import ImageGeneration
 
-/// Signs and checks `GET /v1/images/{id}` URLs: `?expires=<unix seconds>&signature=<64 hex digits>`.
+/// Signs and checks the URLs of stored pictures:
+/// `/v1/images/<id>?expires=<Unix seconds>&key=<8 hex digits>&signature=<64 hex digits>`.
 ///
-/// The signature is HMAC-SHA256 over the ASCII text `safelight-image-v1\n<id>\n<expires>`, so nothing in the URL but these two
-/// values matters and no other reading of the URL is possible. The first key signs; all verify, in constant time.
+/// The signature is HMAC-SHA256 over these ASCII lines, joined by one LF, without one at the end:
+///
+/// ```
+/// safelight-image-v1
+/// GET
+/// /v1/images/<id>
+/// <key>
+/// <expires>
+/// ```
+///
+/// Exactly this spelling is accepted: the three parameters in this order, each once, nothing percent-encoded, hex digits in
+/// lower case, `expires` without sign or leading zero. So a URL has one reading, and every edit of it makes it another URL.
+/// It holds for HEAD as for GET, and for nothing else.
+///
+/// The first key signs, all verify. A key's name is the first 4 bytes of the HMAC-SHA256 of `safelight-image-key-v1` under it.
 package struct URLSigner: Sendable {
-    private let keys: [SymmetricKey]
+    private struct Key: Sendable {
+        let name: String
+        let secret: SymmetricKey
+
+        init(_ bytes: [UInt8]) {
+            let secret = SymmetricKey(data: bytes)
+            let code = HMAC<SHA256>.authenticationCode(for: Array("safelight-image-key-v1".utf8), using: secret)
+            self.name = Hex.encode(code.prefix(4))
+            self.secret = secret
+        }
+    }
+
+    private let keys: [Key]
 
     /// - Parameter secrets: at least one, each at least 16 bytes; the first signs.
     package init?(secrets: [[UInt8]]) {
         guard !secrets.isEmpty, secrets.allSatisfy({ $0.count >= 16 }) else { return nil }
-        self.keys = secrets.map { SymmetricKey(data: $0) }
+        self.keys = secrets.map(Key.init)
     }
 
-    /// The query of a signed URL, without `?`.
-    package func query(for id: ImageID, expiresAt: Timestamp) -> String {
-        let code = HMAC<SHA256>.authenticationCode(for: Self.canonical(id, expiresAt.seconds), using: self.keys[0])
-        return "expires=\(expiresAt.seconds)&signature=\(Hex.encode(code))"
+    /// Path and query of a signed URL.
+    package func target(for id: ImageID, expiresAt: Timestamp) -> String {
+        let key = self.keys[0]
+        let canonical = Self.canonical(id, key: key.name, expires: expiresAt.seconds)
+        let code = HMAC<SHA256>.authenticationCode(for: canonical, using: key.secret)
+        return "\(Self.path(id))?expires=\(expiresAt.seconds)&key=\(key.name)&signature=\(Hex.encode(code))"
     }
 
-    /// - Parameters:
-    ///   - expires: the URL's `expires` as text: decimal digits only, without leading zero.
-    ///   - signature: the URL's `signature` as text: 64 lower-case hex digits.
-    package func verify(_ id: ImageID, expires: String, signature: String, now: Timestamp) -> Bool {
-        guard let seconds = Int64(expires), String(seconds) == expires, let code = Hex.decode(signature),
-            code.count == 32
-        else { return false }
-        let canonical = Self.canonical(id, seconds)
-        var valid = false
-        for key in self.keys {
-            // Every key is tried, so that the time does not tell which one matched.
-            valid = HMAC<SHA256>.isValidAuthenticationCode(code, authenticating: canonical, using: key) || valid
+    /// Whether `query` is the one that ``target(for:expiresAt:)`` wrote for this picture, and not yet over.
+    /// - Parameter query: what stands behind `?` in the request's target, undecoded.
+    /// - Returns: when the URL ends; nil for every other query, without a word why.
+    package func verify(_ id: ImageID, query: String, now: Timestamp) -> Timestamp? {
+        guard let fields = SignedQuery(query), let code = Hex.decode(fields.signature) else { return nil }
+        let canonical = Self.canonical(id, key: fields.key, expires: fields.expires)
+        var isValid = false
+        // Secrets that share a name are all tried. The comparison takes the same time wherever codes differ.
+        for key in self.keys where key.name == fields.key {
+            let matches = HMAC<SHA256>.isValidAuthenticationCode(code, authenticating: canonical, using: key.secret)
+            isValid = matches || isValid
         }
-        return valid && seconds > now.seconds
+        return isValid && fields.expires > now.seconds ? Timestamp(seconds: fields.expires) : nil
     }
 
-    private static func canonical(_ id: ImageID, _ expires: Int64) -> [UInt8] {
-        Array("safelight-image-v1\n\(id.text)\n\(expires)".utf8)
+    /// Where a picture is served.
+    package static let pathPrefix = "/v1/images/"
+
+    private static func path(_ id: ImageID) -> String { self.pathPrefix + id.text }
+
+    private static func canonical(_ id: ImageID, key: String, expires: Int64) -> [UInt8] {
+        Array("safelight-image-v1\nGET\n\(self.path(id))\n\(key)\n\(expires)".utf8)
     }
 }
 
-/// Lower-case hexadecimal.
-package enum Hex {
-    package static func encode(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
+/// The query of a signed URL, taken apart in its one spelling.
+private struct SignedQuery {
+    let expires: Int64
+    let key: String
+    let signature: String
 
-    /// Nil for anything but pairs of lower-case hex digits.
-    package static func decode(_ text: String) -> [UInt8]? {
-        let digits = Array(text.utf8)
-        guard digits.count % 2 == 0 else { return nil }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(digits.count / 2)
-        for index in stride(from: 0, to: digits.count, by: 2) {
-            guard let high = Self.value(digits[index]), let low = Self.value(digits[index + 1]) else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        return bytes
-    }
-
-    private static func value(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case 0x30...0x39: digit - 0x30
-        case 0x61...0x66: digit - 0x61 + 10
-        default: nil
-        }
+    init?(_ query: String) {
+        // Larger dates than the year 33658 are nobody's, and no product of them overflows.
+        let maximumDigits = 12
+        guard query.utf8.count <= 8 + maximumDigits + 5 + 8 + 11 + 64 else { return nil }
+        let fields = query.split(separator: "&", omittingEmptySubsequences: false)
+        guard fields.count == 3, fields[0].hasPrefix("expires="), fields[1].hasPrefix("key="),
+            fields[2].hasPrefix("signature=")
+        else { return nil }
+        let digits = fields[0].dropFirst(8)
+        guard let expires = Int64(digits), String(expires) == digits, expires > 0 else { return nil }
+        self.expires = expires
+        self.key = String(fields[1].dropFirst(4))
+        self.signature = String(fields[2].dropFirst(10))
+        guard self.key.utf8.count == 8, self.signature.utf8.count == 64 else { return nil }
     }
 }

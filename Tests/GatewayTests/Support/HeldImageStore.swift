@@ -14,10 +14,11 @@ struct HeldImageStore: ImageStore {
 
     func store(_ payload: ImagePayload, id: ImageID, format: ImageFormat) async throws -> StoredImage {
         for await _ in self.permits { break }
-        return StoredImage(id: id, format: format, size: payload.decodedCount, storedAt: Timestamp(seconds: 0))
+        return StoredImage(
+            id: id, format: format, size: payload.decodedCount, storedAt: Timestamp(seconds: 0), version: "held")
     }
 
-    func read(_ id: ImageID) async throws -> (image: StoredImage, bytes: ByteBuffer)? { nil }
+    func open(_ id: ImageID) async throws -> (any StoredImageReader)? { nil }
 
     func remove(_ id: ImageID) async throws -> Bool { false }
 }

@@ -1,0 +1,57 @@
+import ImageGeneration
+import Logging
+import NIOPosix
+import Storage
+
+/// The image store as `storage.images` configures it, and what goes with it.
+struct ImageStorage: Sendable {
+    let store: DiskImageStore
+    let keeper: ImageKeeper
+    let endpoint: ImageEndpoint
+
+    /// Nil where no images are kept.
+    /// - Throws: what an operator must mend, each with a text of one line.
+    init?(_ options: GatewayServer.Options, tables: TableHolder, logger: Logger) throws {
+        guard let images = options.table.storage.images else { return nil }
+        let folder = images.prefix.isEmpty ? images.disk : "\(images.disk)/\(images.prefix)"
+        let problem = { (message: String) in UpstreamProblem(upstream: "storage.images", message: message) }
+        do {
+            self.store = try DiskImageStore(folder: folder, threads: NIOThreadPool.singleton, now: options.now)
+        } catch {
+            throw problem(error.cause ?? error.message)
+        }
+        guard let signer = URLSigner(secrets: try Self.secrets(images.secret, logger)) else {
+            throw problem("a signing secret needs at least 16 bytes")
+        }
+        self.keeper = ImageKeeper(
+            store: self.store, signer: signer, publicURL: { tables.current.publicURL },
+            lifetimeMilliseconds: images.urlLifetime.milliseconds, now: options.now)
+        self.endpoint = ImageEndpoint(store: self.store, signer: signer, owners: NoImageOwners(), now: options.now)
+    }
+
+    func monitor(clock: any Clock<Duration>, logger: Logger) -> ImageStoreMonitor {
+        ImageStoreMonitor(store: self.store, clock: clock) { notice in
+            switch notice {
+            case .counted(let gauge, let unfinished):
+                logger.info(
+                    "images counted",
+                    metadata: ["files": "\(gauge.files)", "bytes": "\(gauge.bytes)", "unfinished": "\(unfinished)"])
+            case .refusesWrites: logger.error("image store takes no pictures")
+            case .takesWritesAgain: logger.notice("image store takes pictures again")
+            }
+        }
+    }
+
+    private static func secrets(_ secret: RouteTable.SigningSecret, _ logger: Logger) throws -> [[UInt8]] {
+        switch secret {
+        case .given(let secrets):
+            return secrets.map { Array($0.reveal().utf8) }
+        case .generated(let file):
+            let slash = file.lastIndex(of: "/") ?? file.startIndex
+            let (bytes, isNew) = try KeyFile.readOrMake(
+                folder: String(file[..<slash]), name: String(file[file.index(after: slash)...]))
+            if isNew { logger.notice("signing secret made", metadata: ["file": "\(file)"]) }
+            return [bytes]
+        }
+    }
+}
