@@ -115,9 +115,12 @@ private struct GatewayCore {
             transport: options.transport, budget: budget, keeper: keeper, epoch: try Self.epoch(options.stateFolder),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
         self.supervisor = supervisor
+        let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
+        let admission = JobAdmission(
+            supervisor: supervisor, keys: IdempotencyTable(), now: options.now, logger: logger)
         let responder = GatewayResponder(
-            tables: tables,
-            jobs: JobHandler(supervisor: supervisor, deliveries: self.deliveries, now: options.now, logger: logger),
+            tables: tables, jobs: JobHandler(admission: admission, streams: streams, logger: logger),
+            ownJobs: JobEndpoint(streams: streams),
             images: keeper.map { ImageEndpoint(store: $0.store, signer: $0.signer, now: options.now) },
             showsPlayground: { tables.current.table.server.playground })
         self.mainChannel = GatewayChannel(
@@ -131,7 +134,8 @@ private struct GatewayCore {
                 GatewayGauges(
                     jobs: supervisor.runningCount, streams: deliveries.count,
                     upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
-                    payloadBytes: budget.heldBytes)
+                    payloadBytes: budget.heldBytes, finishedJobs: supervisor.directory.finishedCount,
+                    finishedPayloadBytes: supervisor.directory.heldBytes)
             }, isDraining: { supervisor.isDraining })
         self.adminChannel = GatewayChannel(limits: { ConnectionLimits() }, ledger: ConnectionLedger()) {
             request, writer, _, connection in

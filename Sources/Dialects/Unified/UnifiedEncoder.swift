@@ -5,10 +5,12 @@ import StreamCodecs
 /// Unified events as server-sent events: `event:`, `id:`, one line of `data:`, and `retry:` in the first frame.
 struct UnifiedEncoder: DialectEncoder {
     private let writer: UnifiedEventWriter
+    private let retryMilliseconds: Int
     private var wroteRetry = false
 
     init(_ context: EncoderContext) {
         self.writer = UnifiedEventWriter(job: context.job, delivery: context.delivery)
+        self.retryMilliseconds = context.retryMilliseconds
     }
 
     mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput) {
@@ -23,6 +25,9 @@ struct UnifiedEncoder: DialectEncoder {
         self.writer.write(event, into: &out)
         out.write("\n\n")
     }
+
+    /// Every frame stands for itself.
+    mutating func skip(_ event: SequencedEvent) {}
 
     /// Without `id:`: a client that reconnects now still asks from where its history broke off.
     mutating func encode(_ gap: LogGap, into out: inout FrameOutput) {
@@ -39,6 +44,7 @@ struct UnifiedEncoder: DialectEncoder {
     private mutating func writeRetryOnce(into out: inout FrameOutput) {
         guard !self.wroteRetry else { return }
         self.wroteRetry = true
-        out.write("\nretry: 2000")
+        out.write("\nretry: ")
+        out.json.buffer.writeDecimal(UInt64(max(0, self.retryMilliseconds)))
     }
 }

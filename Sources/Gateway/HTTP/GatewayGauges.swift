@@ -14,13 +14,22 @@ package struct GatewayGauges: Sendable {
     package var connections: Int
     /// Payload bytes held.
     package var payloadBytes: Int
+    /// Jobs that are over and still known.
+    package var finishedJobs: Int
+    /// Of ``payloadBytes``: kept for these.
+    package var finishedPayloadBytes: Int
 
-    package init(jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int) {
+    package init(
+        jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int, finishedJobs: Int,
+        finishedPayloadBytes: Int
+    ) {
         self.jobs = jobs
         self.streams = streams
         self.upstreamCalls = upstreamCalls
         self.connections = connections
         self.payloadBytes = payloadBytes
+        self.finishedJobs = finishedJobs
+        self.finishedPayloadBytes = finishedPayloadBytes
     }
 
     func write(into json: inout JSONWriter, status: StaticString) {
@@ -32,6 +41,8 @@ package struct GatewayGauges: Sendable {
         json.field("upstream_calls", self.upstreamCalls)
         json.field("connections", self.connections)
         json.field("payload_bytes", self.payloadBytes)
+        json.field("finished_jobs", self.finishedJobs)
+        json.field("finished_payload_bytes", self.finishedPayloadBytes)
         json.endObject()
     }
 }

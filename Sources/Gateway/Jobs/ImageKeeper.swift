@@ -70,7 +70,8 @@ final class ImageKeeper: Service {
         }
     }
 
-    private func url(of id: ImageID) -> SignedURL {
+    /// A URL of a picture that is kept, valid from now on.
+    func url(of id: ImageID) -> SignedURL {
         let expires = self.now().advanced(byMilliseconds: self.lifetimeMilliseconds)
         let query = self.signer.query(for: id, expiresAt: expires)
         return SignedURL(text: "\(self.publicURL())/v1/images/\(id.text)?\(query)", expiresAt: expires)

@@ -18,6 +18,18 @@ final class StreamDelivery: Sendable {
         /// See ``DerivedProgress``; milliseconds.
         var median: Int
         var now: @Sendable () -> Timestamp
+        var createdAt: Timestamp
+        /// Name of the upstream that works for the job.
+        var upstream: String
+    }
+
+    /// Where a stream begins that does not begin at the job's first event.
+    struct Resumption: Sendable {
+        /// Where the client stands: progress goes on from there.
+        var stage: Stage
+        var progress: Int
+        /// Told first, where the history in between is gone.
+        var gap: LogGap?
     }
 
     enum End: Sendable {
@@ -59,12 +71,15 @@ final class StreamDelivery: Sendable {
             self.encoder.encode(event, into: &self.output)
         }
 
+        mutating func encode(_ gap: LogGap) {
+            self.encoder.encode(gap, into: &self.output)
+        }
+
         mutating func encodeInterruption(_ error: GatewayError) {
             self.encoder.encodeInterruption(error, into: &self.output)
         }
     }
 
-    private let job: Job
     private let subscription: EventSubscription
     private let channel: any Channel
     private let terms: Terms
@@ -73,10 +88,9 @@ final class StreamDelivery: Sendable {
 
     /// Must be made on the channel's event loop.
     init(
-        job: Job, subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel, terms: Terms,
-        asciiOnly: Bool
+        subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel, terms: Terms,
+        asciiOnly: Bool, resumption: Resumption? = nil
     ) {
-        self.job = job
         self.subscription = subscription
         self.channel = channel
         self.terms = terms
@@ -91,6 +105,15 @@ final class StreamDelivery: Sendable {
             guard let self else { return }
             eventLoop.execute { self.pump() }
         }
+        if let resumption { self.begin(resumption) }
+    }
+
+    private func begin(_ resumption: Resumption) {
+        self.state.value.stage = resumption.stage
+        self.state.value.shownProgress = resumption.progress
+        guard let gap = resumption.gap else { return }
+        self.state.value.encode(gap)
+        self.takeOutput()
     }
 
     /// Writes the response: its head, events until the job, the client or the gateway ends the stream, its end. Head and first
@@ -289,13 +312,13 @@ final class StreamDelivery: Sendable {
 
     /// Not kept in the log; it takes a number of its own so that ids rise for this reader too.
     private func tellProgress(_ value: Int) {
-        guard let sequence = self.job.log.reserveSequence() else { return }
+        guard let sequence = self.subscription.log.reserveSequence(progress: value) else { return }
         self.state.value.shownProgress = value
         let now = self.terms.now()
         let change = StageChange(
             message: "Still \(self.state.value.stage.name).",
-            elapsedMilliseconds: Int(now.milliseconds - self.job.createdAt.milliseconds),
-            upstream: self.job.plan.upstream.name)
+            elapsedMilliseconds: Int(now.milliseconds - self.terms.createdAt.milliseconds),
+            upstream: self.terms.upstream)
         let event = SequencedEvent(
             sequence: sequence, at: now, stage: self.state.value.stage, progress: value, event: .stage(change))
         self.state.value.encode(event)
