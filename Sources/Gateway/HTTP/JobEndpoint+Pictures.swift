@@ -19,9 +19,12 @@ extension JobEndpoint {
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }
-        let parts = MixedReplaceParts()
+        let every = table.table.routes.first { $0.name == job.route }?.heartbeat.every ?? .seconds(15)
+        var delivery = LivePictureDelivery(
+            imageIndex: index, heartbeat: TimeAmount(every), connection: scope.connection,
+            payloads: self.streams.supervisor.payloads)
         var fields = Self.headers(scope, job)
-        fields[.contentType] = parts.contentType
+        fields[.contentType] = delivery.contentType
         fields[.accelBuffering] = "no"
         let head = HTTPResponse(status: .ok, headerFields: fields)
         if scope.method == .head { return try await writer.writeResponse(head) }
@@ -29,10 +32,6 @@ extension JobEndpoint {
         defer { self.streams.left(job, subscription) }
         self.streams.deliveries.begin(nil)
         defer { self.streams.deliveries.end(nil) }
-        let every = table.table.routes.first { $0.name == job.route }?.heartbeat.every ?? .seconds(15)
-        let delivery = LivePictureDelivery(
-            imageIndex: index, parts: parts, heartbeat: TimeAmount(every), connection: scope.connection,
-            payloads: self.streams.supervisor.payloads)
         try await delivery.run(subscription, writer: writer, head: head)
     }
 

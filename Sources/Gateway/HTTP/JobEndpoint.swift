@@ -126,7 +126,7 @@ struct JobEndpoint: Sendable {
         do {
             let job = try self.job(id, scope)
             plan = try await self.streams.plan(job, try self.wish(job, scope, live))
-        } catch let error as GatewayError {
+        } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }
         if plan.point == .seen { return try await writer.writeNothingMore(plan.job, scope) }

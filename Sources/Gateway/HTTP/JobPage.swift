@@ -1,3 +1,4 @@
+import Dialects
 import ImageGeneration
 
 /// One page of a caller's jobs, as asked for by `limit`, `cursor` and `status`.

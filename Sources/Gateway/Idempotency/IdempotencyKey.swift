@@ -56,13 +56,26 @@ struct RequestDigest: Hashable, Sendable {
 
     private static func update(_ hash: inout SHA256, _ bytes: UnsafeRawBufferPointer, without boundary: [UInt8]) {
         var rest = bytes
-        while let start = rest.baseAddress, let found = memmem(start, rest.count, boundary, boundary.count) {
-            let offset = UnsafeRawPointer(found) - start
+        while let offset = Self.offset(of: boundary, in: rest) {
             hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: rest[..<offset]))
             // What stands between two boundaries stays apart.
             hash.update(data: [0])
             rest = UnsafeRawBufferPointer(rebasing: rest[(offset + boundary.count)...])
         }
         hash.update(bufferPointer: rest)
+    }
+
+    private static func offset(of text: [UInt8], in bytes: UnsafeRawBufferPointer) -> Int? {
+        guard let start = bytes.baseAddress, let first = text.first else { return nil }
+        var offset = 0
+        while bytes.count - offset >= text.count {
+            guard let found = memchr(start + offset, Int32(first), bytes.count - offset - text.count + 1) else {
+                return nil
+            }
+            offset = UnsafeRawPointer(found) - start
+            if memcmp(start + offset, text, text.count) == 0 { return offset }
+            offset += 1
+        }
+        return nil
     }
 }

@@ -106,7 +106,7 @@ struct JobHandler: Sendable {
 
     /// A job asked about or cancelled by its id, or the caller's jobs, in the dialect's own form.
     func state(_ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable) async -> DialectResponse {
-        do {
+        do throws(GatewayError) {
             guard match.endpoint.action != .list else { return try self.list(scope, match, live) }
             let routes = match.candidates.routes
             guard let id = match.id.flatMap({ JobID($0) }), let job = self.supervisor.job(id),

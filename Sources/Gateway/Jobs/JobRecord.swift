@@ -95,13 +95,20 @@ package struct JobRecord: Sendable {
         }
     }
 
+    /// Each lease counts once, however many events share it.
     private static func payloadBytes(of events: [SequencedEvent]) -> Int {
-        events.reduce(0) { sum, entry in
+        var leases: [ObjectIdentifier: Int] = [:]
+        for entry in events {
             switch entry.event {
-            case .partialImage(let preview): sum + (preview.payload.lease?.bytes ?? 0)
-            case .image(let image): sum + (image.payload?.lease?.bytes ?? 0)
-            case .stage, .textDelta, .completed, .error, .cancelled: sum
+            case .partialImage(let preview): Self.count(preview.payload.lease, in: &leases)
+            case .image(let image): Self.count(image.payload?.lease, in: &leases)
+            case .stage, .textDelta, .completed, .error, .cancelled: break
             }
         }
+        return leases.values.reduce(0, +)
+    }
+
+    private static func count(_ lease: PayloadLease?, in leases: inout [ObjectIdentifier: Int]) {
+        if let lease { leases[ObjectIdentifier(lease)] = lease.bytes }
     }
 }

@@ -296,6 +296,7 @@ class Run {
   #finished = new Set();
   #jobID = null;
   #lastEventID = "";
+  #remembered = null;
   #retry = 2000;
   #firstPreview = null;
   #ended = false;
@@ -397,7 +398,8 @@ class Run {
   }
 
   #noteJob(id) {
-    if (!id || !/^job_[a-z2-7]{26}$/.test(id)) return;
+    if (!id || id === this.#remembered || !/^job_[a-z2-7]{26}$/.test(id)) return;
+    this.#remembered = id;
     this.#jobID = id;
     remember({ job: id, route: this.route.name, form: { ...this.form, picture: null } });
   }
@@ -432,6 +434,7 @@ class Run {
   }
 
   #refused(response, text) {
+    forget();
     listEvent(this.seconds, "answer", text.slice(0, 4000), "");
     let value = {};
     try { value = JSON.parse(text); } catch { /* a proxy's own page; the status says enough */ }
@@ -614,6 +617,10 @@ async function loadRoutes() {
 
 function remember(run) {
   try { sessionStorage.setItem("run", JSON.stringify(run)); } catch { /* private window: a reload forgets */ }
+}
+
+function forget() {
+  try { sessionStorage.removeItem("run"); } catch { /* nothing was kept */ }
 }
 
 function remembered() {
