@@ -27,6 +27,18 @@ package protocol Dialect: Sendable {
 
     /// The state of a job where the dialect has a call for it (`DialectEndpoint.Action.snapshot`, `.cancel`, `.submit`).
     func render(_ snapshot: JobSnapshot, endpoint: DialectEndpoint, context: EncoderContext) -> DialectResponse
+
+    /// A page of jobs where the dialect has a call for it (`DialectEndpoint.Action.list`): each beside the context of its own request,
+    /// newest first.
+    func render(_ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?) -> DialectResponse
+}
+
+extension Dialect {
+    package func render(
+        _ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?
+    ) -> DialectResponse {
+        UnifiedSnapshot.response(jobs, nextCursor: nextCursor)
+    }
 }
 
 /// How responses of the dialect behave, apart from their bytes.
@@ -138,13 +150,19 @@ package struct EncoderContext: Sendable {
     /// Absolute base for links, without trailing slash, from `public_url`.
     package let publicURL: String
     package let createdAt: Timestamp
+    /// What a client is told to wait before it reconnects, in dialects that say so.
+    package let retryMilliseconds: Int
 
-    package init(job: JobID, request: ImageRequest, delivery: Delivery, publicURL: String, createdAt: Timestamp) {
+    package init(
+        job: JobID, request: ImageRequest, delivery: Delivery, publicURL: String, createdAt: Timestamp,
+        retryMilliseconds: Int = 2000
+    ) {
         self.job = job
         self.request = request
         self.delivery = delivery
         self.publicURL = publicURL
         self.createdAt = createdAt
+        self.retryMilliseconds = retryMilliseconds
     }
 }
 
@@ -153,11 +171,21 @@ package protocol DialectEncoder: Sendable {
     /// Appends the event's frames, or nothing where the dialect has no word for it.
     mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput)
 
+    /// Takes note of an event that the client has seen already.
+    mutating func skip(_ event: SequencedEvent)
+
     /// The start of a resumed stream whose history is gone, in dialects that resume; others write nothing.
     mutating func encode(_ gap: LogGap, into out: inout FrameOutput)
 
     /// The stream ends before the job does (drain, memory): a last frame in dialects that cannot resume.
     mutating func encodeInterruption(_ error: GatewayError, into out: inout FrameOutput)
+}
+
+extension DialectEncoder {
+    package mutating func skip(_ event: SequencedEvent) {
+        var discarded = FrameOutput()
+        self.encode(event, into: &discarded)
+    }
 }
 
 /// Folds a job's events into one answer.

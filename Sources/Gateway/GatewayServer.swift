@@ -119,10 +119,12 @@ private struct GatewayCore {
             epoch: try Self.epoch(options.stateFolder),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
         self.supervisor = supervisor
+        let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
+        let admission = JobAdmission(
+            supervisor: supervisor, keys: IdempotencyTable(), now: options.now, logger: logger)
         let responder = GatewayResponder(
-            tables: tables,
-            jobs: JobHandler(supervisor: supervisor, deliveries: self.deliveries, now: options.now, logger: logger),
-            images: images?.endpoint,
+            tables: tables, jobs: JobHandler(admission: admission, streams: streams, logger: logger),
+            ownJobs: JobEndpoint(streams: streams), images: images?.endpoint,
             showsPlayground: { tables.current.table.server.playground })
         self.mainChannel = GatewayChannel(
             limits: { Self.limits(options.limits, tables.current.table) }, ledger: ledger
@@ -135,7 +137,8 @@ private struct GatewayCore {
                 GatewayGauges(
                     jobs: supervisor.runningCount, streams: deliveries.count,
                     upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
-                    payloadBytes: budget.heldBytes, images: images?.store.gauge)
+                    payloadBytes: budget.heldBytes, finishedJobs: supervisor.directory.finishedCount,
+                    finishedPayloadBytes: supervisor.directory.heldBytes, images: images?.store.gauge)
             },
             readiness: {
                 if supervisor.isDraining { return .draining }

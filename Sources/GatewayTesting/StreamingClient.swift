@@ -54,6 +54,8 @@ package final class StreamingClient {
     /// What a well-behaved server never does.
     package struct Violation: Error, CustomStringConvertible {
         package let description: String
+
+        package init(description: String) { self.description = description }
     }
 
     private init(channel: any Channel, inbox: NIOLoopBound<Inbox>) {

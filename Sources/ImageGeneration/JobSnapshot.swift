@@ -15,11 +15,13 @@ package struct JobSnapshot: Sendable {
     package var images: [FinishedImage]
     /// The terminal event once there is one.
     package var terminal: JobEvent?
+    /// What became of telling the upstream that the job is cancelled; nil where there was nothing to tell.
+    package var upstreamCancel: UpstreamCancel?
 
     package init(
         job: JobID, route: String, createdAt: Timestamp, startedAt: Timestamp? = nil, finishedAt: Timestamp? = nil,
         stage: Stage, progress: Int, message: String, queuePosition: Int? = nil, lastSequence: EventSequence,
-        images: [FinishedImage] = [], terminal: JobEvent? = nil
+        images: [FinishedImage] = [], terminal: JobEvent? = nil, upstreamCancel: UpstreamCancel? = nil
     ) {
         self.job = job
         self.route = route
@@ -33,5 +35,13 @@ package struct JobSnapshot: Sendable {
         self.lastSequence = lastSequence
         self.images = images
         self.terminal = terminal
+        self.upstreamCancel = upstreamCancel
     }
+}
+
+/// The upstream's own cancel, tried in the background for 10 s.
+package enum UpstreamCancel: String, Sendable {
+    case pending, done, failed
+    /// The upstream has no call for it, or no id to name the job by.
+    case unsupported
 }

@@ -105,6 +105,21 @@ import Testing
         }
     }
 
+    /// An encoder that was brought to a position by skipping writes on as one that wrote everything.
+    @Test(arguments: cases) func skippingLeadsToTheSamePlace(_ test: Case) throws {
+        func text(_ frames: some Sequence<[UInt8]>) -> String {
+            String(decoding: frames.flatMap { $0 }, as: UTF8.self).replacing(#/retry: \d+\n/#, with: "")
+        }
+        let context = try Self.context(test.dialect)
+        let frames = DialectDriving.frames(test.dialect.makeStreamEncoder(context), test.job.events)
+        for position in 0...test.job.events.count {
+            var encoder = test.dialect.makeStreamEncoder(context)
+            for event in test.job.events[..<position] { encoder.skip(event) }
+            let rest = DialectDriving.frames(encoder, Array(test.job.events[position...]))
+            #expect(text(rest) == text(frames[position...]), "from \(position)")
+        }
+    }
+
     @Test(arguments: cases) func nothingFollowsTheTerminalEvent(_ test: Case) throws {
         var encoder = test.dialect.makeStreamEncoder(try Self.context(test.dialect))
         var out = FrameOutput()

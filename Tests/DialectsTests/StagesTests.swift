@@ -93,7 +93,7 @@ import Testing
     @Test func listsJobs() throws {
         let context = try Self.context()
         for (jobs, cursor) in [([CanonicalJob.completed, .failed], "next"), ([], nil)] as [([CanonicalJob], String?)] {
-            let response = StagesDialect.renderList(jobs.map { ($0.snapshot, context) }, nextCursor: cursor)
+            let response = Self.dialect.render(jobs.map { ($0.snapshot, context) }, nextCursor: cursor)
             let object = try JSONSerialization.jsonObject(with: Data(response.body.readableBytesView)) as? [String: Any]
             #expect(
                 (object?["jobs"] as? [[String: Any]])?.map { $0["status"] as? String }

@@ -127,6 +127,12 @@ class Server(Process):
     def gauges(self):
         return json.loads(self.admin("/healthz")[1])
 
+    def wait_for_streams(self, count, seconds=20):
+        wait_until(lambda: self.gauges()["streams"] == count, seconds, f"{count} streams")
+
+    def wait_idle_jobs(self, seconds=20):
+        wait_until(lambda: self.gauges()["jobs"] == 0, seconds, "the last job's end")
+
     def wait_idle(self, seconds=20):
         """Until no job, stream or upstream call is left, and no connection but the one that asks."""
 

@@ -79,6 +79,67 @@ import Testing
         #expect(log.readerCount == 0)
     }
 
+    /// A log that was kept is read on as the one it was.
+    @Test func aKeptLogGoesOnWhereItWas() {
+        let log = EventLog(epoch: 3)
+        for text in ["a", "b"] { log.append(.textDelta(text), at: Self.at, stage: .generating, progress: 40) }
+        let kept = EventLog(retained: log.retained)
+        #expect(kept.standing.stage == .generating && kept.standing.progress == 40)
+        #expect(kept.standing.oldest == EventSequence(epoch: 3, number: 1))
+        #expect(kept.subscribe(after: EventSequence(epoch: 3, number: 1)).read(orWake: {}).count == 1)
+        #expect(kept.append(.textDelta("c"), at: Self.at)?.sequence == EventSequence(epoch: 3, number: 3))
+        log.append(.error(GatewayError(.noImage, "none")), at: Self.at)
+        let over = EventLog(retained: log.retained)
+        #expect(over.standing.terminal?.sequence.number == 3)
+        #expect(over.append(.textDelta("d"), at: Self.at) == nil)
+        #expect(over.reserveSequence() == nil)
+        #expect(EventLog(retained: []).retained.isEmpty)
+    }
+
+    @Test func droppedTextIsKnownAsLost() {
+        let log = EventLog(epoch: 1)
+        for _ in 0..<4096 { log.append(.textDelta("x"), at: Self.at) }
+        #expect(log.standing.lostThrough == nil)
+        log.append(.textDelta("x"), at: Self.at)
+        #expect(log.standing.lostThrough?.number == 1)
+        #expect(log.standing.oldest?.number == 2)
+        log.append(Self.preview(0), at: Self.at)
+        log.append(Self.preview(1), at: Self.at)
+        #expect(log.standing.lostThrough?.number == 1)
+    }
+
+    /// What one reader was shown between events, no later event takes back.
+    @Test func progressShownIsNotTakenBack() {
+        let log = EventLog(epoch: 1)
+        log.append(.textDelta("a"), at: Self.at, stage: .generating, progress: 20)
+        #expect(log.reserveSequence(progress: 57)?.number == 2)
+        #expect(log.append(.textDelta("b"), at: Self.at, progress: 35)?.progress == 57)
+        #expect(log.reserveSequence(progress: 250) != nil)
+        #expect(log.append(.textDelta("c"), at: Self.at)?.progress == 99)
+    }
+
+    @Test func whoCanLetGoIsAskedBeforeALeaseIsRefused() {
+        let budget = PayloadBudget(limit: 100)
+        let hoard = Hoard(leases: [40, 40].map { budget.leaseAlways($0) })
+        budget.onPressure { _ in hoard.letGo() }
+        #expect(budget.lease(30) != nil)
+        #expect(hoard.count == 1)
+        let forced = budget.leaseAlways(90)
+        #expect(hoard.count == 0)
+        #expect(budget.lease(30) == nil)
+        #expect(budget.heldBytes == forced.bytes)
+    }
+
+    private final class Hoard: Sendable {
+        private let leases: Mutex<[PayloadLease]>
+
+        init(leases: [PayloadLease]) { self.leases = Mutex(leases) }
+
+        var count: Int { self.leases.withLock { $0.count } }
+
+        func letGo() -> Bool { self.leases.withLock { $0.popLast() != nil } }
+    }
+
     /// Writers and readers at once: every reader sees every event of a log that supersedes nothing, once and in order.
     @Test func concurrentReadersSeeOneOrder() async {
         let log = EventLog(epoch: 1)

@@ -15,6 +15,9 @@ struct NDJSONEncoder: DialectEncoder {
         out.write("\n")
     }
 
+    /// Every line stands for itself.
+    mutating func skip(_ event: SequencedEvent) {}
+
     mutating func encode(_ gap: LogGap, into out: inout FrameOutput) {
         self.writer.write(gap, into: &out.json)
         out.write("\n")

@@ -56,8 +56,8 @@ package struct StagesDialect: Dialect {
         return DialectResponse(status: 200, headers: [.contentType: "application/json"], body: json.buffer)
     }
 
-    /// `GET …/jobs`: each job beside the context of its own request, newest first.
-    package static func renderList(
+    /// `GET …/jobs`.
+    package func render(
         _ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?
     ) -> DialectResponse {
         var json = JSONWriter(asciiOnly: true)

@@ -7,11 +7,13 @@ struct UnifiedEncoder: DialectEncoder {
     private var writer: UnifiedEventWriter
     /// `\nid: <job_id>.`
     private let idPrefix: ByteBuffer
+    private let retryMilliseconds: Int
     private var wroteRetry = false
 
     init(_ context: EncoderContext) {
         self.writer = UnifiedEventWriter(job: context.job, delivery: context.delivery)
         self.idPrefix = ByteBuffer(string: "\nid: \(context.job.text).")
+        self.retryMilliseconds = context.retryMilliseconds
     }
 
     mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput) {
@@ -24,6 +26,9 @@ struct UnifiedEncoder: DialectEncoder {
         self.writer.write(event, into: &out)
         out.write("\n\n")
     }
+
+    /// Every frame stands for itself.
+    mutating func skip(_ event: SequencedEvent) {}
 
     /// Without `id:`: a client that reconnects now still asks from where its history broke off.
     mutating func encode(_ gap: LogGap, into out: inout FrameOutput) {
@@ -40,6 +45,7 @@ struct UnifiedEncoder: DialectEncoder {
     private mutating func writeRetryOnce(into out: inout FrameOutput) {
         guard !self.wroteRetry else { return }
         self.wroteRetry = true
-        out.write("\nretry: 2000")
+        out.write("\nretry: ")
+        out.json.buffer.writeDecimal(UInt64(max(0, self.retryMilliseconds)))
     }
 }

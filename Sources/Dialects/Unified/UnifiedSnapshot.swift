@@ -27,6 +27,7 @@ package enum UnifiedSnapshot {
         if let publicURL { json.field("events_url", "\(publicURL)/v1/jobs/\(snapshot.job.text)/events") }
         UnifiedJSON.writeDescriptions(snapshot.images, withURL: delivery.carriesURL, into: &json)
         self.writeTerminal(snapshot.terminal, into: &json)
+        json.field("upstream_cancel", snapshot.upstreamCancel?.rawValue)
         json.endObject()
     }
 
@@ -45,6 +46,21 @@ package enum UnifiedSnapshot {
         case .snapshot, .list, .cancel: break
         }
         return DialectResponse(status: status, headers: headers, body: json.buffer)
+    }
+
+    /// `{"jobs": [snapshot…], "next_cursor": text or null}`.
+    package static func response(
+        _ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?
+    ) -> DialectResponse {
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("jobs")
+        json.beginArray()
+        for job in jobs { self.write(job.snapshot, publicURL: job.context.publicURL, into: &json) }
+        json.endArray()
+        json.field("next_cursor", orNull: nextCursor)
+        json.endObject()
+        return DialectResponse(status: 200, headers: [.contentType: "application/json"], body: json.buffer)
     }
 
     private static func writeTerminal(_ terminal: JobEvent?, into json: inout JSONWriter) {

@@ -6,6 +6,8 @@ package enum RouteMode: String, Sendable, CaseIterable {
     case stream
     /// Always one answer, once the job is done.
     case wait
+    /// Always the job's snapshot at once; what becomes of it is asked later.
+    case queue
 }
 
 /// Who may call a route.

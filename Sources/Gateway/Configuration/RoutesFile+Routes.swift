@@ -121,7 +121,7 @@ extension RoutesFile.Route: ConfigurationObject {
         self.mount = reader.read(.mount, .urlPath)
         self.dialect = reader.read(.dialect, .word)
         self.operation = reader.read(.operation, .choice(ImageRequest.Operation.self))
-        self.mode = reader.read(.mode, .choice(RouteMode.self, later: ["queue"]))
+        self.mode = reader.read(.mode, .choice(RouteMode.self))
         self.match = reader.read(.match, .object(RoutesFile.Match.self))
         self.upstreams = reader.read(.upstreams, .list(of: .upstreamEntry, minimum: 1))
         self.defaults = reader.read(.defaults, .object(RequestFields.self))

@@ -14,18 +14,24 @@ package struct GatewayGauges: Sendable {
     package var connections: Int
     /// Payload bytes held.
     package var payloadBytes: Int
+    /// Jobs that are over and still known.
+    package var finishedJobs: Int
+    /// Of ``payloadBytes``: kept for these.
+    package var finishedPayloadBytes: Int
     /// The image store; nil where none is configured.
     package var images: ImageStoreGauge?
 
     package init(
-        jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int,
-        images: ImageStoreGauge? = nil
+        jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int, finishedJobs: Int = 0,
+        finishedPayloadBytes: Int = 0, images: ImageStoreGauge? = nil
     ) {
         self.jobs = jobs
         self.streams = streams
         self.upstreamCalls = upstreamCalls
         self.connections = connections
         self.payloadBytes = payloadBytes
+        self.finishedJobs = finishedJobs
+        self.finishedPayloadBytes = finishedPayloadBytes
         self.images = images
     }
 
@@ -38,6 +44,8 @@ package struct GatewayGauges: Sendable {
         json.field("upstream_calls", self.upstreamCalls)
         json.field("connections", self.connections)
         json.field("payload_bytes", self.payloadBytes)
+        json.field("finished_jobs", self.finishedJobs)
+        json.field("finished_payload_bytes", self.finishedPayloadBytes)
         if let images = self.images {
             json.key("images")
             json.beginObject()

@@ -11,6 +11,7 @@ import Web
 struct GatewayResponder: Sendable {
     let tables: TableHolder
     let jobs: JobHandler
+    let ownJobs: JobEndpoint
     let images: ImageEndpoint?
     /// Whether the page at `/` is served.
     let showsPlayground: @Sendable () -> Bool
@@ -28,6 +29,8 @@ struct GatewayResponder: Sendable {
             var response = dialect.render(error, requestID: scope.id)
             response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
             try await writer.writeWhole(response, for: scope)
+        case .unknown where JobEndpoint.isResponsible(for: scope.path):
+            try await self.ownJobs.respond(scope, live, writer: writer, channel: channel)
         case .unknown:
             if let images = self.images, let name = ImageEndpoint.name(in: scope.path) {
                 try await images.respond(scope, name: name, requester: .nobody, writer: writer)
@@ -45,8 +48,7 @@ struct GatewayResponder: Sendable {
         case .create, .createStreaming, .submit:
             try await self.jobs.respond(request, scope, match, live, writer: writer, channel: channel)
         case .snapshot, .cancel, .list:
-            let response = self.jobs.state(scope, match, live)
-            try await writer.writeWhole(response, adding: scope.responseHeaders)
+            try await writer.writeWhole(await self.jobs.state(scope, match, live), for: scope)
         }
     }
 

@@ -40,8 +40,9 @@ enum PlaygroundRoutes {
         json.field("operation", route.operation.rawValue)
         json.key("modes")
         json.beginArray()
-        if route.mode != .wait { json.value("stream") }
-        if route.mode != .stream { json.value("wait") }
+        if route.mode == .auto || route.mode == .stream { json.value("stream") }
+        if route.mode == .auto || route.mode == .wait { json.value("wait") }
+        if route.mode == .auto || route.mode == .queue { json.value("queue") }
         json.endArray()
         json.key("upstreams")
         json.beginArray()

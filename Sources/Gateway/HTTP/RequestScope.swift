@@ -98,11 +98,20 @@ extension HTTPField.Name {
     static let contentTypeOptions = HTTPField.Name(StaticFieldName.contentTypeOptions)
     static let accelBuffering = HTTPField.Name(StaticFieldName.accelBuffering)
 
+    static let idempotencyKey = HTTPField.Name(StaticFieldName.idempotencyKey)
+    static let lastEventID = HTTPField.Name(StaticFieldName.lastEventID)
+    static let prefer = HTTPField.Name(StaticFieldName.prefer)
+    static let preferenceApplied = HTTPField.Name(StaticFieldName.preferenceApplied)
+
     /// Names the job a response belongs to.
     static let jobID = HTTPField.Name(StaticFieldName.jobID)
 
     private enum StaticFieldName: String {
         case jobID = "x-safelight-job-id"
+        case idempotencyKey = "idempotency-key"
+        case lastEventID = "last-event-id"
+        case prefer
+        case preferenceApplied = "preference-applied"
         case requestID = "x-request-id"
         case serverTiming = "server-timing"
         case contentTypeOptions = "x-content-type-options"

@@ -10,7 +10,6 @@ import Synchronization
 /// A client waiting for one whole JSON answer. While the job lasts, JSON white space is written at each heartbeat, so that no idle
 /// timer on the path loses a paid picture; the status is settled with the first of them, or with the answer.
 struct AnswerDelivery: Sendable {
-    let job: Job
     let heartbeat: TimeAmount
     let connection: ClientConnection
 

@@ -6,20 +6,27 @@ import Synchronization
 /// One accepted request's work, as its readers and the rest of the gateway see it.
 package final class Job: Sendable {
     package let id: JobID
+    /// Who asked for it; nil for nobody, whose jobs are reached by their id alone.
+    package let owner: String?
     package let plan: JobPlan
     package let createdAt: Timestamp
     package let log: EventLog
     /// Opens when the upstream has answered for good or ill: from then on a response's status cannot improve.
     package let commitment: Gate
+    /// Opens when the terminal event is in the log.
+    package let ending: Gate
     private let canceller: Mutex<(@Sendable (Cancellation.Reason) -> Void)?>
     private let reads = Atomic<Int>(0)
+    private let cancelOutcome = Mutex<UpstreamCancel?>(nil)
 
-    package init(id: JobID, plan: JobPlan, createdAt: Timestamp, log: EventLog) {
+    package init(id: JobID, owner: String? = nil, plan: JobPlan, createdAt: Timestamp, log: EventLog) {
         self.id = id
+        self.owner = owner
         self.plan = plan
         self.createdAt = createdAt
         self.log = log
         self.commitment = Gate()
+        self.ending = Gate()
         self.canceller = Mutex(nil)
     }
 
@@ -31,35 +38,16 @@ package final class Job: Sendable {
     /// How often a client has asked where the job stands.
     var readCount: Int { self.reads.load(ordering: .relaxed) }
 
+    /// Somebody watches the job or asks where it stands: a grace that runs begins anew.
     func noteRead() { self.reads.add(1, ordering: .relaxed) }
+
+    /// What became of telling the upstream.
+    package var upstreamCancel: UpstreamCancel? { self.cancelOutcome.withLock { $0 } }
+
+    func noteUpstreamCancel(_ outcome: UpstreamCancel) { self.cancelOutcome.withLock { $0 = outcome } }
 
     func onCancel(_ action: (@Sendable (Cancellation.Reason) -> Void)?) {
         self.canceller.withLock { $0 = action }
-    }
-
-    /// Where the job stands, folded from what its log retains.
-    package var snapshot: JobSnapshot {
-        let standing = self.log.standing
-        var snapshot = JobSnapshot(
-            job: self.id, route: self.plan.route, createdAt: self.createdAt, stage: standing.stage,
-            progress: standing.progress, message: "", lastSequence: standing.last)
-        for entry in self.log.retained {
-            switch entry.event {
-            case .stage(let change):
-                snapshot.message = change.message
-                snapshot.queuePosition = change.queuePosition
-                if entry.stage > .queued, snapshot.startedAt == nil { snapshot.startedAt = entry.at }
-            case .image(var image):
-                image.payload = nil
-                snapshot.images.append(image)
-            case .completed, .error, .cancelled:
-                snapshot.terminal = entry.event
-                snapshot.finishedAt = entry.at
-            case .partialImage, .textDelta:
-                continue
-            }
-        }
-        return snapshot
     }
 }
 

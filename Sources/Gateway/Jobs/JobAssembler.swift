@@ -274,7 +274,6 @@ struct JobAssembler {
         case .success(let url):
             if self.plan.delivery.carriesURL { picture.image.url = url }
             if !picture.isAnnounced {
-                if !self.plan.delivery.carriesPayload { picture.image.payload = nil }
                 steps.append(.append(.image(picture.image), stage: self.stage, progress: self.progressOfPictures()))
                 picture.isAnnounced = true
             }

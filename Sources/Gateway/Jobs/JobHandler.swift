@@ -11,128 +11,92 @@ import Storage
 /// 1. endpoint: `Routing/EndpointMatch.swift`
 /// 2. body, bounded: ``RequestBodyReader``
 /// 3. decode: the dialect's `decode`
-/// 4. route, terms, upstream: `Routing/JobPlanner.swift`
-/// 5. job: `Jobs/JobSupervisor.swift`; from here on it lives without its client
-/// 6. commit: the response's status is settled now, or once the upstream has answered
-/// 7. tail and encode: `Jobs/StreamDelivery.swift`, `Jobs/AnswerDelivery.swift`
+/// 4. a job that is asked for again: ``JobAdmission``
+/// 5. route, terms, upstream: `Routing/JobPlanner.swift`
+/// 6. job: `Jobs/JobSupervisor.swift`; from here on it lives without its client
+/// 7. commit: the response's status is settled now, or once the upstream has answered
+/// 8. tail and encode: `Jobs/JobStreams.swift`, `Jobs/StreamDelivery.swift`, `Jobs/AnswerDelivery.swift`
 struct JobHandler: Sendable {
-    let supervisor: JobSupervisor
-    let deliveries: DeliveryRegistry
-    let now: @Sendable () -> Timestamp
+    let admission: JobAdmission
+    let streams: JobStreams
     let logger: Logger
+
+    private var supervisor: JobSupervisor { self.streams.supervisor }
 
     func respond(
         _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
         writer: consuming ResponseWriter, channel: any Channel
     ) async throws {
-        let started: Started
+        let admitted: JobAdmission.Admitted
+        let plan: JobStreams.Plan?
         do {
-            started = try await self.start(request, scope, match, live)
+            admitted = try await self.admission.admit(request, scope, match, live)
+            plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, self.wish(admitted, match))
         } catch let error as GatewayError {
             return try await self.fail(error, scope, match.dialect, writer)
         }
-        let context = EncoderContext(
-            job: started.job.id, request: started.job.plan.request, delivery: started.job.plan.delivery,
-            publicURL: live.publicURL, createdAt: started.job.createdAt)
-        let subscription = started.job.log.subscribe()
-        defer { self.left(started, subscription) }
-        switch started.mode {
-        case .stream:
-            try await self.stream(started, context, subscription, scope, match, writer, channel)
-        case .wait, .queue:
-            try await self.answer(started, context, subscription, scope, match, writer)
+        guard let plan else { return try await self.answerAtOnce(admitted, scope, match, live, writer) }
+        if admitted.mode == .stream, plan.point == .seen { return try await writer.writeNothingMore(plan.job, scope) }
+        let subscription = admitted.mode == .stream ? self.streams.subscribe(plan) : plan.job.subscribe()
+        defer { self.streams.left(plan.job, subscription) }
+        guard admitted.mode == .stream else {
+            return try await self.answer(plan, subscription, scope, match, live, writer)
         }
-    }
-
-    private struct Started: Sendable {
-        let job: Job
-        let route: RouteTable.Route
-        let mode: ResponseMode
-    }
-
-    private func start(
-        _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
-    ) async throws -> Started {
-        let body = try await RequestBodyReader.read(
-            request, limit: live.table.server.maximumBodyBytes, connection: scope.connection)
-        let decoded = try match.dialect.decode(
-            DialectRequest(headers: scope.headers, query: scope.query, body: body), endpoint: match.endpoint,
-            operation: match.candidates.routes[0].operation)
-        let decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
-        let mode = match.mode(asked: decoded.mode, headers: scope.headers)
-        let job = try self.supervisor.start(decision.plan)
-        self.logger.info(
-            "job accepted",
-            metadata: [
-                "job_id": "\(job.id.text)", "request_id": "\(scope.id)", "route": "\(decision.route.name)",
-                "upstream": "\(decision.plan.upstream.name)",
-            ])
-        return Started(job: job, route: decision.route, mode: mode)
-    }
-
-    // MARK: Streamed responses
-
-    private func stream(
-        _ started: Started, _ context: EncoderContext, _ subscription: EventSubscription, _ scope: RequestScope,
-        _ match: EndpointMatch, _ writer: consuming ResponseWriter, _ channel: any Channel
-    ) async throws {
-        if match.traits.head == .commit, let error = await self.refusalBeforeCommit(started, scope.connection) {
-            return try await self.fail(error, scope, match.dialect, writer, job: started.job)
+        if match.traits.head == .commit, let error = await self.refusalBeforeCommit(admitted, scope.connection) {
+            return try await self.fail(error, scope, match.dialect, writer, job: admitted.job)
         }
-        let head = HTTPResponse(status: .ok, headerFields: self.streamHeaders(started, scope, match))
-        let delivery = StreamDelivery(
-            job: started.job, subscription: subscription, encoder: match.dialect.makeStreamEncoder(context),
-            channel: channel,
-            terms: StreamDelivery.Terms(
-                traits: match.traits, heartbeat: TimeAmount(started.route.heartbeat.every),
-                heartbeatBytes: match.heartbeat(started.route.heartbeat.style),
-                median: self.supervisor.median(for: started.job.plan), now: self.now),
-            connection: scope.connection)
-        self.deliveries.begin(delivery)
-        await delivery.run(head: head, connection: scope.connection)
-        self.deliveries.end(delivery)
+        await self.streams.run(plan, subscription: subscription, scope, publicURL: live.publicURL, channel: channel)
+    }
+
+    private func wish(_ admitted: JobAdmission.Admitted, _ match: EndpointMatch) -> JobStreams.Wish {
+        JobStreams.Wish(
+            dialect: match.dialect, delivery: match.traits.delivery(of: admitted.job),
+            heartbeat: admitted.route.heartbeat, lastEventID: admitted.lastEventID)
     }
 
     /// Waits for the upstream's own answer, at most the route's `commit`.
     /// - Returns: why the job failed already, while the status can still tell.
-    private func refusalBeforeCommit(_ started: Started, _ connection: ClientConnection) async -> GatewayError? {
-        await connection.eventLoop.wait(
-            for: started.job.commitment, atMost: TimeAmount(started.route.commit), connection)
-        switch started.job.log.standing.terminal?.event {
+    private func refusalBeforeCommit(
+        _ admitted: JobAdmission.Admitted, _ connection: ClientConnection
+    ) async -> GatewayError? {
+        if let running = admitted.job.running {
+            await connection.eventLoop.wait(
+                for: running.commitment, atMost: TimeAmount(admitted.route.commit), connection)
+        }
+        switch admitted.job.log.standing.terminal?.event {
         case .error(let error): return error
         case .cancelled: return GatewayError(.cancelled, "The job was cancelled.")
         case .completed, .stage, .partialImage, .textDelta, .image, nil: return nil
         }
     }
 
-    private func streamHeaders(_ started: Started, _ scope: RequestScope, _ match: EndpointMatch) -> HTTPFields {
-        var fields = scope.responseHeaders
-        fields[.contentType] = match.traits.streamMediaType
-        fields[.cacheControl] = "no-cache, no-transform"
-        fields[.accelBuffering] = "no"
-        fields[.jobID] = started.job.id.text
-        return fields
-    }
-
     // MARK: Whole answers
 
-    private func answer(
-        _ started: Started, _ context: EncoderContext, _ subscription: EventSubscription, _ scope: RequestScope,
-        _ match: EndpointMatch, _ writer: consuming ResponseWriter
+    /// The job's snapshot; the client asks or follows later.
+    private func answerAtOnce(
+        _ admitted: JobAdmission.Admitted, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
+        _ writer: consuming ResponseWriter
     ) async throws {
-        if match.endpoint.action == .submit {
-            let response = match.dialect.render(
-                started.job.snapshot, endpoint: match.endpoint, context: context)
-            return try await writer.writeWhole(response, adding: scope.responseHeaders)
-        }
+        let context = admitted.job.encoderContext(publicURL: live.publicURL)
+        var response = match.dialect.render(admitted.job.snapshot, endpoint: match.endpoint, context: context)
+        response.headers[.jobID] = admitted.job.id.text
+        if Preferences.respondAsync(scope.headers) { response.headers[.preferenceApplied] = "respond-async" }
+        try await writer.writeWhole(response, adding: scope.responseHeaders)
+    }
+
+    private func answer(
+        _ plan: JobStreams.Plan, _ subscription: EventSubscription, _ scope: RequestScope,
+        _ match: EndpointMatch, _ live: LiveTable, _ writer: consuming ResponseWriter
+    ) async throws {
         var fields = scope.responseHeaders
-        fields[.jobID] = started.job.id.text
+        fields[.jobID] = plan.job.id.text
         fields[.accelBuffering] = "no"
         let delivery = AnswerDelivery(
-            job: started.job, heartbeat: TimeAmount(started.route.heartbeat.every), connection: scope.connection)
-        let encoder = match.dialect.makeAnswerEncoder(context)
-        self.deliveries.begin(nil)
-        defer { self.deliveries.end(nil) }
+            heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection)
+        let encoder = match.dialect.makeAnswerEncoder(
+            plan.job.encoderContext(plan.wish.delivery, publicURL: live.publicURL))
+        self.streams.deliveries.begin(nil)
+        defer { self.streams.deliveries.end(nil) }
         _ = try await delivery.run(
             subscription: subscription, encoder: encoder, writer: writer, headers: fields
         ) { error in match.dialect.render(error, requestID: scope.id) }
@@ -140,33 +104,37 @@ struct JobHandler: Sendable {
 
     // MARK: States
 
-    /// A job asked about or cancelled by its id, in the dialect's own form.
-    func state(_ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable) -> DialectResponse {
-        guard let id = match.id.flatMap({ JobID($0) }), let job = self.supervisor.job(id),
-            match.candidates.routes.contains(where: { $0.name == job.plan.route })
-        else {
-            return match.dialect.render(GatewayError(.notFound, "There is no such job."), requestID: scope.id)
+    /// A job asked about or cancelled by its id, or the caller's jobs, in the dialect's own form.
+    func state(_ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable) async -> DialectResponse {
+        do throws(GatewayError) {
+            guard match.endpoint.action != .list else { return try self.list(scope, match, live) }
+            let routes = match.candidates.routes
+            guard let id = match.id.flatMap({ JobID($0) }), let job = self.supervisor.job(id),
+                Caller(scope).mayReach(job), routes.contains(where: { $0.name == job.route })
+            else { throw GatewayError(.notFound, "There is no such job.") }
+            if match.endpoint.action == .cancel { await self.supervisor.cancel(job, scope.connection) }
+            job.running?.noteRead()
+            return match.dialect.render(
+                job.snapshot, endpoint: match.endpoint, context: job.encoderContext(publicURL: live.publicURL))
+        } catch {
+            return match.dialect.render(error, requestID: scope.id)
         }
-        job.noteRead()
-        if match.endpoint.action == .cancel { job.cancel(.client) }
-        let context = EncoderContext(
-            job: job.id, request: job.plan.request, delivery: job.plan.delivery, publicURL: live.publicURL,
-            createdAt: job.createdAt)
-        return match.dialect.render(job.snapshot, endpoint: match.endpoint, context: context)
+    }
+
+    private func list(
+        _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
+    ) throws(GatewayError) -> DialectResponse {
+        let names = Set(match.candidates.routes.map(\.name))
+        let page = try JobPage(scope).read(self.supervisor.directory, Caller(scope)) { names.contains($0.route) }
+        return match.dialect.render(
+            page.jobs.map { ($0.snapshot, $0.encoderContext(publicURL: live.publicURL)) }, nextCursor: page.next)
     }
 
     // MARK: Endings
 
-    /// The client's part is over: when it was the last to watch, the route says what becomes of the job. One that was only
-    /// submitted was never watched, and goes on.
-    private func left(_ started: Started, _ subscription: EventSubscription) {
-        guard subscription.close(), started.mode != .queue, started.job.log.standing.terminal == nil else { return }
-        self.supervisor.unwatched(started.job)
-    }
-
     private func fail(
         _ error: GatewayError, _ scope: RequestScope, _ dialect: any Dialect, _ writer: consuming ResponseWriter,
-        job: Job? = nil
+        job: JobView? = nil
     ) async throws {
         self.logger.log(
             level: error.code.logLevel, "request failed",
@@ -174,5 +142,30 @@ struct JobHandler: Sendable {
         var headers = scope.responseHeaders
         headers[.jobID] = job?.id.text
         try await writer.writeWhole(dialect.render(error, requestID: scope.id), adding: headers)
+    }
+}
+
+extension ResponseWriter {
+    /// 204: the job is over and the client has seen all of it, so it need not come back.
+    consuming func writeNothingMore(_ job: JobView, _ scope: RequestScope) async throws {
+        var fields = scope.responseHeaders
+        fields[.jobID] = job.id.text
+        try await self.writeResponse(HTTPResponse(status: .noContent, headerFields: fields))
+    }
+}
+
+extension DialectTraits {
+    /// What events of this job carry here: as its route says, where the dialect can.
+    func delivery(of job: JobView) -> Delivery {
+        self.allowedDelivery.contains(job.delivery) ? job.delivery : self.defaultDelivery
+    }
+}
+
+extension JobSupervisor {
+    /// Cancels for a client, and waits until the job has its terminal event, whichever that is.
+    func cancel(_ job: JobView, _ connection: ClientConnection) async {
+        guard let running = job.running else { return }
+        running.cancel(.client)
+        await connection.eventLoop.wait(for: running.ending, atMost: .seconds(5), connection)
     }
 }

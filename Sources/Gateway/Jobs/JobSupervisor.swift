@@ -17,17 +17,11 @@ package final class JobSupervisor: Sendable {
     private let now: @Sendable () -> Timestamp
     private let logger: Logger
     private let medians = ProgressMedians()
-    private let state = Mutex<State>(State())
-
-    private static let maximumFinished = 10_000
-
-    private struct State {
-        var running: [JobID: Job] = [:]
-        /// Finished jobs whose logs hold no payload, oldest first, for clients that ask how they ended.
-        var finished: [JobID: Job] = [:]
-        var finishedOrder = CircularBuffer<JobID>()
-        var isDraining = false
-    }
+    private let draining = Atomic<Bool>(false)
+    /// All jobs that are known, running or not.
+    package let directory: JobDirectory
+    /// Pictures of finished jobs that the directory has let go of.
+    package let payloads: KeptPayloads
 
     /// - Parameter epoch: the start counter of this process.
     init(
@@ -41,25 +35,36 @@ package final class JobSupervisor: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.now = now
         self.logger = logger
+        // Half of the memory is for jobs that run, whatever is over.
+        let directory = JobDirectory(payloadShare: budget.limit / 2)
+        self.directory = directory
+        self.payloads = KeptPayloads(
+            imageBytes: { id in
+                guard let keeper else { return nil }
+                return try? await keeper.store.read(id)?.bytes
+            }, imageURL: { id in keeper?.url(of: id) }, budget: budget)
+        budget.onPressure { [weak directory] bytes in directory?.reclaim(bytes) ?? false }
     }
 
     /// Jobs whose upstream half is not over.
-    package var runningCount: Int { self.state.withLock { $0.running.count } }
+    package var runningCount: Int { self.directory.runningCount }
 
-    /// A job that runs, or one of the last 10,000 that finished and delivered by URL.
-    package func job(_ id: JobID) -> Job? { self.state.withLock { $0.running[id] ?? $0.finished[id] } }
+    /// A job that runs, or one that is over and still known.
+    package func job(_ id: JobID) -> JobView? { self.directory.find(id) }
 
     /// Takes no further jobs.
-    package func drain() { self.state.withLock { $0.isDraining = true } }
+    package func drain() { self.draining.store(true, ordering: .sequentiallyConsistent) }
 
-    package var isDraining: Bool { self.state.withLock { $0.isDraining } }
+    package var isDraining: Bool { self.draining.load(ordering: .sequentiallyConsistent) }
 
     /// Begins a job; its first event is in the log when this returns.
+    /// - Parameter owner: who asks; nil for nobody.
     /// - Throws: `draining`, `overloaded`, `unsupported_parameter`.
-    package func start(_ plan: JobPlan) throws(GatewayError) -> Job {
+    package func start(_ plan: JobPlan, owner: String? = nil) throws(GatewayError) -> Job {
         if self.isDraining {
             throw GatewayError(.draining, "The gateway is shutting down.", retryAfterMilliseconds: 5000)
         }
+        if self.budget.isExhausted { self.budget.reclaim(self.budget.heldBytes - self.budget.limit + 1) }
         if self.budget.isExhausted {
             throw GatewayError(.overloaded, "The gateway holds as much as it may.", retryAfterMilliseconds: 2000)
         }
@@ -67,8 +72,8 @@ package final class JobSupervisor: Sendable {
         let id = JobID(high: generator.next(), low: generator.next())
         let exchange = try plan.upstream.adapter.makeExchange(
             for: ExchangeJob(id: id, request: plan.request, entropy: generator.next()))
-        let job = Job(id: id, plan: plan, createdAt: self.now(), log: EventLog(epoch: self.epoch))
-        self.state.withLock { $0.running[id] = job }
+        let job = Job(id: id, owner: owner, plan: plan, createdAt: self.now(), log: EventLog(epoch: self.epoch))
+        self.directory.begin(job)
         let driver = ExchangeDriver(job: job, exchange: exchange, environment: self.environment())
         driver.start()
         return job
@@ -81,22 +86,17 @@ package final class JobSupervisor: Sendable {
     }
 
     private func ended(_ job: Job) {
+        var isStored = false
         if case .completed(let completion)? = job.log.standing.terminal?.event {
             self.medians.record(completion.timings.generating, for: job.plan)
+            isStored = self.keeper != nil && job.plan.delivery == .url
         }
-        self.state.withLock { state in
-            state.running[job.id] = nil
-            guard job.plan.delivery == .url else { return }
-            state.finished[job.id] = job
-            state.finishedOrder.append(job.id)
-            if state.finishedOrder.count > Self.maximumFinished {
-                state.finished[state.finishedOrder.removeFirst()] = nil
-            }
-        }
+        self.directory.end(JobRecord(job), keepsPayloads: !isStored)
     }
 
     /// Nobody watches the job any more: its route says what becomes of it.
     func unwatched(_ job: Job) {
+        job.noteRead()
         switch job.plan.disconnect {
         case .continue: break
         case .cancel: job.cancel(.disconnect)
@@ -118,7 +118,6 @@ package final class JobSupervisor: Sendable {
 
     /// Ends every job that runs, as when the time for draining is over.
     package func cancelAll() {
-        let jobs = self.state.withLock { Array($0.running.values) }
-        for job in jobs { job.cancel(.operator) }
+        for job in self.directory.running { job.cancel(.operator) }
     }
 }

@@ -14,6 +14,18 @@ final class StreamDelivery: Sendable {
         /// See ``DerivedProgress``; milliseconds.
         var median: Int
         var now: @Sendable () -> Timestamp
+        var createdAt: Timestamp
+        /// Name of the upstream that works for the job.
+        var upstream: String
+    }
+
+    /// Where a stream begins that does not begin at the job's first event.
+    struct Resumption: Sendable {
+        /// Where the client stands: progress goes on from there.
+        var stage: Stage
+        var progress: Int
+        /// Told first, where the history in between is gone.
+        var gap: LogGap?
     }
 
     enum End: Sendable {
@@ -30,19 +42,20 @@ final class StreamDelivery: Sendable {
 
     /// Must be made on the channel's event loop.
     init(
-        job: Job, subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel, terms: Terms,
-        connection: ClientConnection
+        subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel, terms: Terms,
+        connection: ClientConnection, resumption: Resumption? = nil
     ) {
         self.eventLoop = channel.eventLoop
         self.writer = .makeEmptyBox(valueType: StreamWriter.self, eventLoop: channel.eventLoop)
         self.ended = channel.eventLoop.makePromise(of: End.self)
         self.writer.value = StreamWriter(
-            job: job, subscription: subscription, encoder: encoder, channel: channel, terms: terms,
-            connection: connection, ended: self.ended
+            subscription: subscription, encoder: encoder, channel: channel, terms: terms, connection: connection,
+            ended: self.ended
         ) { [weak self] in
             guard let self else { return }
             self.onEventLoop { $0.pump() }
         }
+        if let resumption { self.writer.value?.resume(resumption) }
     }
 
     /// Writes the response: its head, events until the job, the client or the gateway ends the stream, its end. Head and first

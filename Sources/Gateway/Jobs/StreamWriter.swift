@@ -20,7 +20,6 @@ final class StreamWriter {
     /// About what an event takes besides its payload.
     private static let expectedEventBytes = 512
 
-    private let job: Job
     private let subscription: EventSubscription
     private let channel: any Channel
     private let terms: StreamDelivery.Terms
@@ -50,11 +49,10 @@ final class StreamWriter {
 
     /// - Parameter wake: makes the event loop call ``pump()``, from any thread.
     init(
-        job: Job, subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel,
+        subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel,
         terms: StreamDelivery.Terms, connection: ClientConnection, ended: EventLoopPromise<StreamDelivery.End>,
         wake: @escaping @Sendable () -> Void
     ) {
-        self.job = job
         self.subscription = subscription
         self.channel = channel
         self.terms = terms
@@ -70,6 +68,16 @@ final class StreamWriter {
 
     private var hasRoomAndMore: Bool {
         self.end == nil && !self.pending.isEmpty && self.outstanding < Self.window
+    }
+
+    /// Called before ``begin(_:)``.
+    func resume(_ resumption: StreamDelivery.Resumption) {
+        self.stage = resumption.stage
+        self.shownProgress = resumption.progress
+        guard let gap = resumption.gap else { return }
+        self.output.begin(expecting: Self.expectedEventBytes)
+        self.encoder.encode(gap, into: &self.output)
+        self.takeOutput()
     }
 
     func begin(_ head: HTTPResponse) {
@@ -280,13 +288,13 @@ final class StreamWriter {
 
     /// Not kept in the log; it takes a number of its own so that ids rise for this reader too.
     private func tellProgress(_ value: Int) {
-        guard let sequence = self.job.log.reserveSequence() else { return }
+        guard let sequence = self.subscription.log.reserveSequence(progress: value) else { return }
         self.shownProgress = value
         let now = self.terms.now()
         let change = StageChange(
             message: "Still \(self.stage.name).",
-            elapsedMilliseconds: Int(now.milliseconds - self.job.createdAt.milliseconds),
-            upstream: self.job.plan.upstream.name)
+            elapsedMilliseconds: Int(now.milliseconds - self.terms.createdAt.milliseconds),
+            upstream: self.terms.upstream)
         let event = SequencedEvent(
             sequence: sequence, at: now, stage: self.stage, progress: value, event: .stage(change))
         self.output.begin(expecting: Self.expectedEventBytes)

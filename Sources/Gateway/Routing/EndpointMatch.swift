@@ -26,10 +26,12 @@ struct EndpointMatch: Sendable {
         var allowed: [HTTPRequest.Method] = []
         for endpoint in route.endpoints {
             guard case .some(let id) = Self.match(candidates.subpath, template: endpoint.subpath) else { continue }
-            if endpoint.method == method {
+            if endpoint.method == method || (method == .head && endpoint.method == .get) {
                 return .found(EndpointMatch(dialect: dialect, endpoint: endpoint, id: id, candidates: candidates))
             }
-            if !allowed.contains(endpoint.method) { allowed.append(endpoint.method) }
+            for method in endpoint.method == .get ? [.get, .head] : [endpoint.method] where !allowed.contains(method) {
+                allowed.append(method)
+            }
         }
         return allowed.isEmpty ? .unknown : .wrongMethod(dialect: dialect, allowed: allowed)
     }
@@ -61,8 +63,11 @@ struct EndpointMatch: Sendable {
         switch self.candidates.routes[0].mode {
         case .stream: return .stream
         case .wait: return .wait
+        case .queue: return .queue
         case .auto: break
         }
+        if asked == .stream { return .stream }
+        if Preferences.respondAsync(headers) { return .queue }
         if let asked { return asked }
         guard !self.traits.streamByBodyOnly, let accept = headers[.accept] else { return .wait }
         let media = self.traits.streamMediaType.prefix { $0 != ";" }
@@ -70,12 +75,29 @@ struct EndpointMatch: Sendable {
     }
 
     /// What is written into silence: the route's style where it has one, else the dialect's.
+    func heartbeat(_ style: HeartbeatStyle?) -> ByteBuffer { self.traits.heartbeat(style) }
+}
+
+extension DialectTraits {
+    /// What is written into silence: `style` where there is one, else the dialect's own.
     func heartbeat(_ style: HeartbeatStyle?) -> ByteBuffer {
         switch style {
         case .comment: ByteBuffer(staticString: ": ka\n\n")
         case .line: ByteBuffer(staticString: ": ka\n")
         case .space: ByteBuffer(staticString: " ")
-        case nil: ByteBuffer(staticString: self.traits.heartbeat)
+        case nil: ByteBuffer(staticString: self.heartbeat)
+        }
+    }
+}
+
+/// What `Prefer` asks for (RFC 7240).
+enum Preferences {
+    static func respondAsync(_ headers: HTTPFields) -> Bool {
+        headers[values: .prefer].contains { line in
+            line.split(separator: ",").contains { item in
+                let token = item.prefix { $0 != ";" && $0 != "=" }
+                return token.filter { $0 != " " && $0 != "\t" }.lowercased() == "respond-async"
+            }
         }
     }
 }

@@ -40,6 +40,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     /// Actions for which room is kept: a burst of small events, not a flood.
     private static let maximumSpare = 256
+    /// An upstream may know of the job, so a cancel has somebody to tell.
+    private var hasSubmitted = false
+    private var hasSentCancel = false
 
     /// Timer numbers of the driver's own, above any an exchange uses.
     private enum OwnTimer {
@@ -88,6 +91,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     func received(head: UpstreamResponseHead, call: UpstreamCallID) {
         guard let purpose = self.purposes[call.rawValue] else { return }
         if purpose == .submit, (200..<300).contains(head.status) { self.accepted() }
+        if purpose == .cancel { self.job.noteUpstreamCancel((200..<300).contains(head.status) ? .done : .failed) }
         self.feed { exchange, actions in
             exchange.received(
                 head: ExchangeResponseHead(status: head.status, headers: head.headers), call: call.rawValue,
@@ -131,6 +135,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case OwnTimer.stage:
             self.perform(self.assembler.flushStage(now: self.environment.now()))
         case OwnTimer.cancel:
+            if self.job.upstreamCancel == .pending { self.job.noteUpstreamCancel(.failed) }
             // Pictures that are being stored still end the job; the upstream is left.
             self.finish(nil)
         default:
@@ -181,7 +186,11 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             }
         }
         self.purposes[number] = call.purpose
-        if call.purpose == .submit { self.assembler.submitted() }
+        if call.purpose == .submit {
+            self.hasSubmitted = true
+            self.assembler.submitted()
+        }
+        if call.purpose == .cancel { self.hasSentCancel = true }
         self.session?.send(
             UpstreamCall(
                 method: call.method, url: call.url, headers: call.headers, body: call.body,
@@ -245,6 +254,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func finish(_ error: GatewayError?) {
+        self.settleUpstreamCancel()
         self.isExchangeOver = true
         for call in self.purposes.keys { self.session?.cancel(UpstreamCallID(call)) }
         self.purposes.removeAll()
@@ -267,6 +277,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 self.session?.schedule(OwnTimer.stage, after: .milliseconds(delay))
             case .ended:
                 self.job.commitment.open()
+                self.job.ending.open()
                 if self.isExchangeOver { self.close() }
             }
         }
@@ -297,8 +308,15 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     /// Lets the exchange tell the upstream, within the grace; the job's own log is closed already.
     private func tellUpstream() {
         guard !self.isExchangeOver else { return self.close() }
+        if self.hasSubmitted { self.job.noteUpstreamCancel(.pending) }
         self.session?.schedule(OwnTimer.cancel, after: Self.cancelGrace)
         self.feed { exchange, actions in exchange.cancel(into: &actions) }
+    }
+
+    /// The exchange ends: what it could not tell by now it tells no more.
+    private func settleUpstreamCancel() {
+        guard self.job.upstreamCancel == .pending else { return }
+        self.job.noteUpstreamCancel(self.hasSentCancel ? .failed : .unsupported)
     }
 
     private func close() {

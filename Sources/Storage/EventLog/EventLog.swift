@@ -50,6 +50,11 @@ package final class EventLog: Sendable {
         self.state = Mutex(State(journal: JobJournal(epoch: epoch)))
     }
 
+    /// A log as it was kept, to be read on: see ``JobJournal/init(retained:lostThrough:)``.
+    package init(retained: [SequencedEvent], lostThrough: EventSequence? = nil) {
+        self.state = Mutex(State(journal: JobJournal(retained: retained, lostThrough: lostThrough)))
+    }
+
     /// Writes an event and wakes who waits. Nil when the job is over already: the first terminal event wins.
     @discardableResult
     package func append(
@@ -81,7 +86,8 @@ package final class EventLog: Sendable {
         self.state.withLock {
             Standing(
                 stage: $0.journal.stage, progress: $0.journal.progress, last: $0.journal.last,
-                terminal: $0.journal.terminal)
+                terminal: $0.journal.terminal, oldest: $0.journal.entries.first?.sequence,
+                lostThrough: $0.journal.lostThrough)
         }
     }
 
@@ -90,6 +96,10 @@ package final class EventLog: Sendable {
         package let progress: Int
         package let last: EventSequence
         package let terminal: SequencedEvent?
+        /// The oldest event that is retained.
+        package let oldest: EventSequence?
+        /// See ``JobJournal/lostThrough``.
+        package let lostThrough: EventSequence?
     }
 
     /// All that is retained, oldest first.
@@ -98,8 +108,13 @@ package final class EventLog: Sendable {
     }
 
     /// A number for an event sent to one reader and not kept; nil once the job is over.
-    package func reserveSequence() -> EventSequence? {
-        self.state.withLock { $0.journal.terminal == nil ? $0.journal.nextSequence() : nil }
+    /// - Parameter progress: what that event shows. No later event shows less.
+    package func reserveSequence(progress: Int = 0) -> EventSequence? {
+        self.state.withLock { state in
+            guard state.journal.terminal == nil else { return nil }
+            state.journal.raise(progress: progress)
+            return state.journal.nextSequence()
+        }
     }
 
     /// Starts a reader behind `position`; nil for the beginning.

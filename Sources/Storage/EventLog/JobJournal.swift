@@ -12,6 +12,8 @@ package struct JobJournal: Sendable {
     /// Retained events, oldest first.
     package private(set) var entries: [SequencedEvent] = []
     package private(set) var last: EventSequence
+    /// The newest event that a late reader has lost for good; nil while all that is missing was superseded.
+    package private(set) var lostThrough: EventSequence?
 
     private let epoch: UInt32
     private var number: UInt32 = 0
@@ -25,6 +27,28 @@ package struct JobJournal: Sendable {
     package init(epoch: UInt32) {
         self.epoch = epoch
         self.last = EventSequence(epoch: epoch, number: 0)
+    }
+
+    /// A log that is over or was begun by another process, as it was kept.
+    /// - Parameters:
+    ///   - retained: oldest first, at least one.
+    ///   - lostThrough: as ``lostThrough``.
+    package init(retained: [SequencedEvent], lostThrough: EventSequence? = nil) {
+        let newest = retained.last
+        self.init(epoch: newest?.sequence.epoch ?? 0)
+        self.entries = retained
+        self.lostThrough = lostThrough
+        guard let newest else { return }
+        self.number = newest.sequence.number
+        self.last = newest.sequence
+        self.stage = newest.stage
+        self.progress = newest.progress
+        if newest.event.isTerminal { self.terminal = newest }
+    }
+
+    /// Progress was shown that no event told; later ones do not fall behind it.
+    package mutating func raise(progress: Int) {
+        self.progress = max(self.progress, min(progress, 99))
     }
 
     /// Writes an event. Stage and progress only ever rise; what would lower them leaves them as they are.
@@ -127,7 +151,9 @@ package struct JobJournal: Sendable {
             self.textDeltaCount += 1
             return
         }
-        if let oldest = self.entries.firstIndex(where: { $0.event.isTextDelta }) { self.entries.remove(at: oldest) }
+        guard let oldest = self.entries.firstIndex(where: { $0.event.isTextDelta }) else { return }
+        self.lostThrough = self.entries[oldest].sequence
+        self.entries.remove(at: oldest)
     }
 }
 

@@ -7,6 +7,7 @@ package final class PayloadBudget: Sendable {
     package let limit: Int
     fileprivate let held = Atomic<Int>(0)
     fileprivate let peak = Atomic<Int>(0)
+    private let reclaimer = Mutex<(@Sendable (Int) -> Bool)?>(nil)
 
     package init(limit: Int) { self.limit = limit }
 
@@ -18,8 +19,25 @@ package final class PayloadBudget: Sendable {
     /// Whether another job may start: its first payload would find no room above the limit.
     package var isExhausted: Bool { self.heldBytes >= self.limit }
 
-    /// Counts `bytes` until the lease is gone. Nil when the limit would be passed.
+    /// Who can let go of payloads that are kept for convenience: called with the bytes wanted, from any thread, and answers whether
+    /// anything was freed.
+    package func onPressure(_ reclaim: (@Sendable (Int) -> Bool)?) {
+        self.reclaimer.withLock { $0 = reclaim }
+    }
+
+    /// - Returns: whether anything was freed.
+    @discardableResult
+    package func reclaim(_ bytes: Int) -> Bool {
+        self.reclaimer.withLock { $0 }?(bytes) ?? false
+    }
+
+    /// Counts `bytes` until the lease is gone. Nil when the limit would be passed whatever is let go.
     package func lease(_ bytes: Int) -> PayloadLease? {
+        if let lease = self.leaseNow(bytes) { return lease }
+        return self.reclaim(bytes) ? self.leaseNow(bytes) : nil
+    }
+
+    private func leaseNow(_ bytes: Int) -> PayloadLease? {
         let (_, after) = self.held.add(bytes, ordering: .relaxed)
         self.peak.max(after, ordering: .relaxed)
         guard after <= self.limit else {
@@ -35,6 +53,7 @@ extension PayloadBudget {
     package func leaseAlways(_ bytes: Int) -> PayloadLease {
         let (_, after) = self.held.add(bytes, ordering: .relaxed)
         self.peak.max(after, ordering: .relaxed)
+        if after > self.limit { self.reclaim(after - self.limit) }
         return PayloadLease(bytes: bytes) { [self] in self.held.subtract($0, ordering: .relaxed) }
     }
 }

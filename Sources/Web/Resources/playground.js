@@ -56,6 +56,7 @@ class EventStreamParser {
     if (field === "data") this.#data.push(value);
     else if (field === "event") this.#event = value;
     else if (field === "id" && !value.includes("\0")) this.#id = value;
+    else if (field === "retry" && /^\d+$/.test(value)) this.retry = Number(value);
   }
 
   #finishBlock() {
@@ -294,13 +295,18 @@ class Run {
   #controller = new AbortController();
   #finished = new Set();
   #jobID = null;
+  #lastEventID = "";
+  #remembered = null;
+  #retry = 2000;
   #firstPreview = null;
   #ended = false;
 
-  constructor(route, form) {
+  /** @param jobID a job that was begun before; none begins a new one. */
+  constructor(route, form, jobID = null) {
     this.route = route;
     this.form = form;
-    this.dialect = dialects[route.dialect] ?? dialects.unified;
+    this.#jobID = jobID;
+    this.dialect = jobID ? dialects.unified : dialects[route.dialect] ?? dialects.unified;
     this.clock = setInterval(() => this.#tick(), 100);
   }
 
@@ -308,21 +314,61 @@ class Run {
 
   async start() {
     this.#prepare();
+    if (this.#jobID) return this.#follow();
     try {
       const request = buildRequest(this.route, this.form);
       const response = await fetch(request.url, { ...request, signal: this.#controller.signal });
       this.#noteHead(response);
       if (!response.ok) return this.#refused(response, await response.text());
       await this.#read(response);
-      if (!this.#ended) this.#endWithoutTerminal();
     } catch (error) {
       if (this.#ended) return;
-      if (error.name === "AbortError") this.cancelled();
-      else this.fault("connection_lost", error.message);
+      if (error.name === "AbortError") return this.cancelled();
+      if (!this.#jobID) return this.fault("connection_lost", error.message);
     }
+    if (!this.#ended) await this.#follow();
   }
 
-  cancel() {
+  /** The job goes on without us: its stream is taken up again where it broke off, for as long as the server can be reached. */
+  async #follow() {
+    if (!this.#jobID || this.#finished.size >= this.form.count) return this.#endWithoutTerminal();
+    this.dialect = dialects.unified;
+    for (let failures = 0; !this.#ended && failures < 10;) {
+      try {
+        if (await this.#resume()) return;
+        failures = 0;
+      } catch (error) {
+        if (this.#ended) return;
+        if (error.name === "AbortError") return this.cancelled();
+        failures += 1;
+      }
+      await new Promise((done) => setTimeout(done, this.#retry));
+    }
+    if (!this.#ended) this.fault("connection_lost", "The server cannot be reached.");
+  }
+
+  /** Whether that is the end of it. */
+  async #resume() {
+    const headers = { ...credentials(), ...(this.#lastEventID && { "last-event-id": this.#lastEventID }) };
+    const response = await fetch(`/v1/jobs/${this.#jobID}/events`, { headers, signal: this.#controller.signal });
+    this.#noteHead(response);
+    if (response.status === 204) this.#endWithoutTerminal();
+    else if (response.status >= 500) throw new Error(`The server answered ${response.status}.`);
+    else if (!response.ok) this.#refused(response, await response.text());
+    else await this.#read(response);
+    return this.#ended;
+  }
+
+  /** Tells the server, which ends the job; its stream tells us. */
+  async cancel() {
+    if (this.#ended) return;
+    try {
+      if (!this.#jobID) throw new Error("The job has no name yet.");
+      const response = await fetch(`/v1/jobs/${this.#jobID}`, { method: "DELETE", headers: credentials() });
+      if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+      const snapshot = await response.json();
+      if (snapshot.status !== "cancelled") return;
+    } catch { /* then at least nobody watches any more */ }
     if (this.#ended) return;
     this.cancelled();
     this.#controller.abort();
@@ -347,7 +393,15 @@ class Run {
 
   #noteHead(response) {
     const headers = Object.fromEntries(response.headers);
+    this.#noteJob(headers["x-safelight-job-id"]);
     listEvent(this.seconds, `HTTP ${response.status}`, headers, "");
+  }
+
+  #noteJob(id) {
+    if (!id || id === this.#remembered || !/^job_[a-z2-7]{26}$/.test(id)) return;
+    this.#remembered = id;
+    this.#jobID = id;
+    remember({ job: id, route: this.route.name, form: { ...this.form, picture: null } });
   }
 
   async #read(response) {
@@ -356,7 +410,10 @@ class Run {
     if (!type.includes("event-stream") && !type.includes("ndjson")) return this.#readAnswer(await response.json());
     const parser = type.includes("ndjson") ? new LineParser(receive) : new EventStreamParser(receive);
     const reader = response.body.getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) parser.push(part.value);
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      parser.push(part.value);
+      this.#retry = parser.retry ?? this.#retry;
+    }
     parser.end?.();
   }
 
@@ -371,11 +428,13 @@ class Run {
     let value;
     try { value = JSON.parse(data); } catch { return listEvent(this.seconds, event || "unreadable", data, id); }
     listEvent(this.seconds, value.type ?? value.stage ?? event, value, id);
-    this.#jobID = value.job_id ?? this.#jobID;
+    this.#noteJob(value.job_id);
+    if (id) this.#lastEventID = id;
     if (!this.#ended) this.dialect.read(value, this);
   }
 
   #refused(response, text) {
+    forget();
     listEvent(this.seconds, "answer", text.slice(0, 4000), "");
     let value = {};
     try { value = JSON.parse(text); } catch { /* a proxy's own page; the status says enough */ }
@@ -385,6 +444,7 @@ class Run {
   }
 
   #endWithoutTerminal() {
+    if (this.#ended) return;
     if (this.#finished.size > 0) this.completed({});
     else this.fault("stream_ended", "The stream ended before the picture was finished.");
   }
@@ -553,6 +613,34 @@ async function loadRoutes() {
   showRoute();
 }
 
+// --- A job outlives the page ---------------------------------------------------------------------------------------------
+
+function remember(run) {
+  try { sessionStorage.setItem("run", JSON.stringify(run)); } catch { /* private window: a reload forgets */ }
+}
+
+function forget() {
+  try { sessionStorage.removeItem("run"); } catch { /* nothing was kept */ }
+}
+
+function remembered() {
+  try { return JSON.parse(sessionStorage.getItem("run")); } catch { return null; }
+}
+
+/** After a reload: the job that was being watched, from its first event. */
+function takeUp() {
+  const last = remembered();
+  const route = routes.find((candidate) => candidate.name === last?.route);
+  if (!route || !last.job || !last.form) return;
+  view.route.value = route.name;
+  for (const [name, key] of [["prompt", "prompt"], ["size", "size"], ["previews", "previews"], ["count", "count"], ["seed", "seed"]]) {
+    view[name].value = last.form[key] ?? "";
+  }
+  showRoute();
+  run = new Run(route, last.form, last.job);
+  run.start();
+}
+
 const storedTheme = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
 const darkPreferred = matchMedia("(prefers-color-scheme: dark)");
 
@@ -591,4 +679,4 @@ view.theme.addEventListener("click", () => {
 });
 darkPreferred.addEventListener("change", () => showTheme(storedTheme()));
 showTheme(storedTheme());
-loadRoutes();
+loadRoutes().then(takeUp);

@@ -67,14 +67,13 @@ struct RoutesFileProblemsTests {
         Case(
             "word with a neighbour", route(",\n\"mode\": \"steam\""),
             [
-                "5:9: error: $.routes[0].mode: expected \"auto\", \"stream\" or \"wait\", found \"steam\";"
+                "5:9: error: $.routes[0].mode: expected \"auto\", \"stream\", \"wait\" or \"queue\", found \"steam\";"
                     + " did you mean \"stream\"?"
             ]),
         Case(
-            "word of a later release", route(",\n\"mode\": \"queue\", \"input_urls\": \"forward\""),
+            "word of a later release", route(",\n\"input_urls\": \"forward\""),
             [
-                "5:9: error: $.routes[0].mode: \"queue\" is not available yet; expected \"auto\", \"stream\" or \"wait\"",
-                "5:32: error: $.routes[0].input_urls: \"forward\" is not available yet; expected \"refuse\"",
+                "5:15: error: $.routes[0].input_urls: \"forward\" is not available yet; expected \"refuse\""
             ]),
         Case(
             "key of a later release in another form", more(",\n\"costs\": {\"image\": {\"*\": \"1\"}, \"prevue\": 1}"),

@@ -294,7 +294,7 @@ import Testing
         run.finish()
         #expect(run.steps == ["stage queued", "stage generating", "stage uploading", "store 0 png"])
         run.stored(0, .success(AssemblerRun.url))
-        #expect(run.steps.suffix(3) == ["image 0 url", "completed [0] []", "ended"])
+        #expect(run.steps.suffix(3) == ["image 0 bytes url", "completed [0] []", "ended"])
         #expect(run.completion?.images.first?.url == AssemblerRun.url)
     }
 

@@ -35,12 +35,16 @@ import Testing
         let supervisor = self.supervisor()
         let job = try supervisor.start(Self.plan())
         #expect(supervisor.runningCount == 1)
-        #expect(supervisor.job(job.id) === job)
+        #expect(supervisor.job(job.id)?.running === job)
         #expect(job.log.standing.last.epoch == 7)
         self.transport.sessions[0].run()
         self.transport.sessions[0].end()
         #expect(supervisor.runningCount == 0)
-        #expect(supervisor.job(job.id) == nil)
+        let over = try #require(supervisor.job(job.id))
+        #expect(over.running == nil)
+        #expect(over.snapshot.stage == .completed)
+        #expect(over.log.retained.map(\.sequence) == job.log.retained.map(\.sequence))
+        #expect(supervisor.directory.heldBytes > 0)
     }
 
     @Test func knowsAFinishedJobThatDeliversByURL() throws {
@@ -49,7 +53,7 @@ import Testing
         self.transport.sessions[0].run()
         self.transport.sessions[0].end()
         #expect(supervisor.runningCount == 0)
-        #expect(supervisor.job(job.id) === job)
+        #expect(supervisor.job(job.id)?.snapshot.stage == .completed)
     }
 
     @Test func takesNothingWhileItDrains() throws {
@@ -68,6 +72,21 @@ import Testing
             _ = try supervisor.start(Self.plan())
             Issue.record("started")
         } catch { #expect(error.code == .overloaded && error.retryAfterMilliseconds != nil) }
+        withExtendedLifetime(lease) {}
+    }
+
+    /// What finished jobs hold stands in nobody's way.
+    @Test func finishedJobsGiveTheirMemoryToNewOnes() throws {
+        let budget = PayloadBudget(limit: 100)
+        let supervisor = self.supervisor(budget: budget)
+        let id = try supervisor.start(Self.plan()).id
+        self.transport.sessions[0].run()
+        self.transport.sessions[0].end()
+        #expect(supervisor.job(id)?.snapshot.stage == .completed)
+        let lease = budget.leaseAlways(60)
+        _ = try supervisor.start(Self.plan())
+        #expect(supervisor.directory.heldBytes == 0)
+        #expect(supervisor.job(id)?.snapshot.images.count == 1)
         withExtendedLifetime(lease) {}
     }
 

@@ -46,7 +46,7 @@ extension LiveTests {
                         $0.jobs == 0 && $0.streams == 0 && $0.connections == 0 && $0.upstream_calls == 0
                     }
                 }
-                try await gateway.wait { $0.payload_bytes == 0 }
+                try await gateway.wait { $0.holdsOnlyFinishedJobs }
             }
         }
 
@@ -64,7 +64,7 @@ extension LiveTests {
                 #expect(visit.isOpen)
                 try await visit.write(SamplePicture.completed)
                 try await visit.close()
-                try await gateway.wait { $0.jobs == 0 && $0.payload_bytes == 0 }
+                try await gateway.wait { $0.jobs == 0 && $0.holdsOnlyFinishedJobs }
             }
         }
 
@@ -139,7 +139,7 @@ extension LiveTests {
                 try await visit.write(ScriptedUpstream.eventsHead + "\r\n")
                 visit.writeWithoutWaiting(Self.flood(12))
                 try await visit.waitForClose()
-                try await gateway.wait { $0.connections == 0 && $0.jobs == 0 && $0.payload_bytes == 0 }
+                try await gateway.wait { $0.connections == 0 && $0.jobs == 0 && $0.holdsOnlyFinishedJobs }
                 withExtendedLifetime(client) {}
             }
         }

@@ -122,7 +122,7 @@ extension LiveTests {
                 let error = try #require(try events.last?.json())
                 #expect(fault.codes.contains(error.string("error.code") ?? "none"), "\(error)")
                 #expect(!error.description.contains("sk-123"))
-                try await gateway.wait { $0.jobs == 0 && $0.upstream_calls == 0 && $0.payload_bytes == 0 }
+                try await gateway.wait { $0.jobs == 0 && $0.upstream_calls == 0 && $0.holdsOnlyFinishedJobs }
             }
         }
 

@@ -136,7 +136,7 @@ extension LiveTests {
                     #expect(try await client.readHead().status == 200)
                     #expect(try await client.readEvents().last?.name == "completed")
                 }
-                try await gateway.wait { $0.payload_bytes == 0 && $0.jobs == 0 && $0.streams == 0 }
+                try await gateway.wait { $0.holdsOnlyFinishedJobs && $0.jobs == 0 && $0.streams == 0 }
             }
         }
     }

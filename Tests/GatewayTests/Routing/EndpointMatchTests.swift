@@ -34,7 +34,8 @@ import Testing
         (.post, "/v1/generate/", "404"), (.post, "/v1/generat", "404"), (.post, "/V1/generate", "404"),
         (.post, "//v1/generate", "404"), (.post, "/v1/generate%20", "404"), (.post, "", "404"), (.post, "/", "404"),
         (.post, "/api/v1/images/generate", "submit -"), (.post, "/api/v1/images/generate/stream", "createStreaming -"),
-        (.get, "/api/v1/images/jobs/abc", "snapshot abc"), (.get, "/api/v1/images/jobs/", "404"),
+        (.get, "/api/v1/images/jobs/abc", "snapshot abc"), (.head, "/api/v1/images/jobs/abc", "snapshot abc"),
+        (.put, "/api/v1/images/jobs", "405 GET,HEAD"), (.get, "/api/v1/images/jobs/", "404"),
         (.get, "/api/v1/images/jobs/a/b", "404"), (.get, "/api/v1/images/", "404"), (.get, "/api/v1/images", "404"),
         (.post, "/api/v1/imagesgenerate", "404"), (.post, "/api/v1/images//generate", "404"),
     ]) func find(_ method: HTTPRequest.Method, _ path: String, _ expected: String) throws {
@@ -55,12 +56,25 @@ import Testing
         ("auto", nil, "application/json, TEXT/Event-Stream;q=0.5", .stream),
         ("auto", nil, "application/json", .wait), ("auto", .wait, "text/event-stream", .wait),
         ("stream", .wait, nil, .stream), ("wait", .stream, "text/event-stream", .wait),
+        ("queue", .stream, "text/event-stream", .queue),
     ]) func mode(_ route: String, _ asked: ResponseMode?, _ accept: String?, _ expected: ResponseMode) throws {
         let match = try Self.found(
             .post, "/v1/generate", #"{"path": "/v1/generate", "dialect": "unified", "mode": "\#(route)"}"#)
         var headers = HTTPFields()
         headers[.accept] = accept
         #expect(match.mode(asked: asked, headers: headers) == expected)
+    }
+
+    @Test(arguments: [
+        ("auto", nil, "respond-async", ResponseMode.queue),
+        ("auto", ResponseMode.wait, "Respond-Async, wait=10", .queue),
+        ("auto", .wait, "wait=10,respond-async;x=1", .queue), ("auto", .stream, "respond-async", .stream),
+        ("stream", nil, "respond-async", .stream), ("wait", nil, "respond-async", .wait),
+        ("auto", nil, "respond-asynchronously", .wait), ("auto", nil, "x=\"respond-async\"", .wait),
+    ]) func preference(_ route: String, _ asked: ResponseMode?, _ prefer: String, _ expected: ResponseMode) throws {
+        let match = try Self.found(
+            .post, "/v1/generate", #"{"path": "/v1/generate", "dialect": "unified", "mode": "\#(route)"}"#)
+        #expect(match.mode(asked: asked, headers: [.prefer: prefer]) == expected)
     }
 
     @Test func openAIsDialectStreamsByItsBodyAlone() throws {

@@ -130,6 +130,42 @@ extension LiveGateway {
         try await StreamingClient.connect(port: self.port, receiveBuffer: receiveBuffer)
     }
 
+    /// One request on a connection of its own.
+    func send(
+        _ method: String, _ target: String, headers: String = "", json: String? = nil
+    ) async throws -> (head: StreamingClient.Head, body: ByteBuffer) {
+        let client = try await self.connect()
+        if let json {
+            try await client.write(StreamingClient.request(target, json: json, headers: headers))
+        } else {
+            try await client.write("\(method) \(target) HTTP/1.1\r\nHost: localhost\r\n\(headers)\r\n")
+        }
+        let head = try await client.readHead(answersHEAD: method == "HEAD")
+        return (head, try await client.readBody())
+    }
+
+    /// A job's events as far as its stream goes.
+    func events(
+        _ job: String, query: String = "", lastEventID: String? = nil
+    ) async throws -> (head: StreamingClient.Head, events: [StreamingClient.Event]) {
+        let client = try await self.connect()
+        let header = lastEventID.map { "Last-Event-ID: \($0)\r\n" } ?? ""
+        try await client.write("GET /v1/jobs/\(job)/events\(query) HTTP/1.1\r\nHost: localhost\r\n\(header)\r\n")
+        let head = try await client.readHead()
+        return (head, try await client.readEvents())
+    }
+
+    /// Asks for the job's snapshot until it is as wanted; the test's time limit bounds it.
+    func snapshot(_ job: String, until isWanted: (JSONObject) -> Bool) async throws -> JSONObject {
+        while true {
+            try Task.checkCancellation()
+            let (head, body) = try await self.send("GET", "/v1/jobs/\(job)")
+            guard head.status == 200 else { throw Problems(lines: ["the job's status is \(head.status)"]) }
+            let snapshot = try JSONObject(body)
+            if isWanted(snapshot) { return snapshot }
+        }
+    }
+
     /// Begins to drain, as SIGTERM does.
     func shutDown() async { await self.group.triggerGracefulShutdown() }
 
@@ -143,6 +179,11 @@ extension LiveGateway {
         var upstream_calls = 0
         var connections = 0
         var payload_bytes = 0
+        var finished_jobs = 0
+        var finished_payload_bytes = 0
+
+        /// No payload is held for a response or a job that runs.
+        var holdsOnlyFinishedJobs: Bool { self.payload_bytes == self.finished_payload_bytes }
     }
 
     func gauges() async throws -> Gauges {

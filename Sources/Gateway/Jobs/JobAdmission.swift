@@ -1,0 +1,115 @@
+import Dialects
+import HTTPTypes
+import HummingbirdCore
+import ImageGeneration
+import Logging
+import NIOCore
+
+/// From a create request to its job: a new one, or one that the request asks for again.
+struct JobAdmission: Sendable {
+    let supervisor: JobSupervisor
+    let keys: IdempotencyTable
+    let now: @Sendable () -> Timestamp
+    let logger: Logger
+
+    struct Admitted: Sendable {
+        let job: JobView
+        let route: RouteTable.Route
+        let mode: ResponseMode
+        /// Where a resumed client stands.
+        var lastEventID: String?
+    }
+
+    /// - Throws: client errors of the dialect's `decode`, `idempotency_mismatch`, and why no job could start.
+    func admit(
+        _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
+    ) async throws -> Admitted {
+        let body = try await RequestBodyReader.read(
+            request, limit: live.table.server.maximumBodyBytes, connection: scope.connection)
+        if let resumed = try self.resumed(scope, match, body) { return resumed }
+        let key = try IdempotencyKey(scope.headers, scope: Caller(scope).idempotencyScope)
+        let decoded = try self.decode(scope, match, body)
+        guard let key else { return try self.start(decoded, scope, match, live) }
+        let digest = RequestDigest(
+            method: scope.method.rawValue, path: scope.path, contentType: scope.headers[.contentType], body: body)
+        return try await self.admit(decoded, key, digest, scope, match, live)
+    }
+
+    private func decode(
+        _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
+    ) throws(GatewayError) -> DecodedRequest {
+        try match.dialect.decode(
+            DialectRequest(headers: scope.headers, query: scope.query, body: body), endpoint: match.endpoint,
+            operation: match.candidates.routes[0].operation)
+    }
+
+    private func start(
+        _ decoded: DecodedRequest, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
+    ) throws(GatewayError) -> Admitted {
+        let decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
+        let job = try self.supervisor.start(decision.plan, owner: Caller(scope).owner)
+        self.logger.info(
+            "job accepted",
+            metadata: [
+                "job_id": "\(job.id.text)", "request_id": "\(scope.id)", "route": "\(decision.route.name)",
+                "upstream": "\(decision.plan.upstream.name)",
+            ])
+        return Admitted(
+            job: JobView(job), route: decision.route, mode: match.mode(asked: decoded.mode, headers: scope.headers))
+    }
+
+    // MARK: Jobs asked for again
+
+    /// A request that names an event of ours goes on with that event's job; anything else in its place is none of ours.
+    private func resumed(
+        _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
+    ) throws(GatewayError) -> Admitted? {
+        guard let text = scope.headers[.lastEventID], let event = EventID(text) else { return nil }
+        guard let job = self.supervisor.job(event.job), Caller(scope).mayReach(job) else {
+            throw GatewayError(.notFound, "The job of this Last-Event-ID is not known.")
+        }
+        // The body says at most how the client wants to be answered; an id is a matter of streams.
+        let asked = (try? self.decode(scope, match, body))?.mode ?? .stream
+        return Admitted(
+            job: job, route: self.route(of: job, match), mode: match.mode(asked: asked, headers: scope.headers),
+            lastEventID: text)
+    }
+
+    /// Of all equal requests one starts the job. The others find it, or wait until it is there.
+    private func admit(
+        _ decoded: DecodedRequest, _ key: IdempotencyKey, _ digest: RequestDigest, _ scope: RequestScope,
+        _ match: EndpointMatch, _ live: LiveTable
+    ) async throws -> Admitted {
+        while true {
+            switch self.keys.claim(key, digest, now: self.now()) {
+            case .first:
+                do {
+                    let admitted = try self.start(decoded, scope, match, live)
+                    self.keys.fulfil(key, with: admitted.job.id)
+                    return admitted
+                } catch {
+                    self.keys.abandon(key)
+                    throw error
+                }
+            case .job(let id):
+                guard let job = self.supervisor.job(id) else {
+                    throw GatewayError(.conflict, "The job of this Idempotency-Key is over and no longer kept.")
+                }
+                return Admitted(
+                    job: job, route: self.route(of: job, match),
+                    mode: match.mode(asked: decoded.mode, headers: scope.headers))
+            case .mismatch:
+                throw GatewayError(
+                    .idempotencyMismatch, "This Idempotency-Key was used for another request.",
+                    parameter: "Idempotency-Key")
+            case .wait(let gate):
+                try await gate.opened(on: scope.connection.eventLoop).get()
+            }
+        }
+    }
+
+    /// The job's own route; after a reload without it, the first of this path.
+    private func route(of job: JobView, _ match: EndpointMatch) -> RouteTable.Route {
+        match.candidates.routes.first { $0.name == job.route } ?? match.candidates.routes[0]
+    }
+}

@@ -1,0 +1,146 @@
+package import ImageGeneration
+import NIOCore
+import Synchronization
+
+/// All jobs of the process by id: those that run, and those that are over for as long as there is room.
+///
+/// Of finished jobs the oldest go first: their payloads once these hold more than their share of the memory or the memory is needed, the
+/// whole job beyond 10,000 or after 24 h. Everything is taken from the front of a list.
+package final class JobDirectory: Sendable {
+    private let payloadShare: Int
+    private let retentionMilliseconds: Int64
+    private let maximumFinished: Int
+    private let state = Mutex<State>(State())
+
+    private struct State {
+        var running: [JobID: Job] = [:]
+        var finished: [JobID: JobRecord] = [:]
+        /// In the order in which they ended.
+        var finishedOrder = CircularBuffer<JobID>()
+        /// Those of them that hold payloads, in the same order.
+        var holdingOrder = CircularBuffer<JobID>()
+        var heldBytes = 0
+        var histories: [String: JobHistory] = [:]
+        var ordinal: UInt64 = 0
+    }
+
+    /// - Parameters:
+    ///   - payloadShare: bytes that payloads of finished jobs may hold.
+    ///   - maximumFinished: jobs.
+    ///   - retentionMilliseconds: from a job's end.
+    package init(payloadShare: Int, maximumFinished: Int = 10_000, retentionMilliseconds: Int64 = 86_400_000) {
+        self.payloadShare = payloadShare
+        self.maximumFinished = maximumFinished
+        self.retentionMilliseconds = retentionMilliseconds
+    }
+
+    package var runningCount: Int { self.state.withLock { $0.running.count } }
+    package var running: [Job] { self.state.withLock { Array($0.running.values) } }
+    package var finishedCount: Int { self.state.withLock { $0.finished.count } }
+    /// Payload bytes kept for jobs that are over.
+    package var heldBytes: Int { self.state.withLock { $0.heldBytes } }
+
+    package func find(_ id: JobID) -> JobView? {
+        self.state.withLock { state in
+            state.running[id].map { JobView($0) } ?? state.finished[id].map { JobView($0) }
+        }
+    }
+
+    /// The record of a job that is over.
+    package func record(_ id: JobID) -> JobRecord? { self.state.withLock { $0.finished[id] } }
+
+    package func begin(_ job: Job) {
+        self.state.withLock { state in
+            state.running[job.id] = job
+            guard let owner = job.owner else { return }
+            state.ordinal += 1
+            state.histories[owner, default: JobHistory()].append(job.id, ordinal: state.ordinal)
+        }
+    }
+
+    /// The job is over: its record takes its place.
+    /// - Parameter keepsPayloads: false where they can be had from elsewhere.
+    package func end(_ record: JobRecord, keepsPayloads: Bool) {
+        var record = record
+        var freed = keepsPayloads ? [] : [record.takePayloads()]
+        self.state.withLock { state in
+            state.running[record.id] = nil
+            state.finished[record.id] = record
+            state.finishedOrder.append(record.id)
+            if record.payloadBytes > 0 {
+                state.holdingOrder.append(record.id)
+                state.heldBytes += record.payloadBytes
+            }
+            freed += Self.free(state.heldBytes - self.payloadShare, &state)
+            freed += self.dropOldest(&state, now: record.finishedAt)
+        }
+        withExtendedLifetime(freed) {}
+    }
+
+    /// Lets go of payloads of finished jobs, oldest first, until `bytes` are free.
+    /// - Returns: whether any were.
+    package func reclaim(_ bytes: Int) -> Bool {
+        let freed = self.state.withLock { Self.free(max(1, bytes), &$0) }
+        return !freed.isEmpty
+    }
+
+    private static func free(_ bytes: Int, _ state: inout State) -> [[SequencedEvent]] {
+        var freed: [[SequencedEvent]] = []
+        var rest = bytes
+        while rest > 0, let id = state.holdingOrder.popFirst() {
+            // One that was dropped meanwhile is skipped here.
+            guard let held = state.finished[id]?.payloadBytes, held > 0 else { continue }
+            if let events = state.finished[id]?.takePayloads() { freed.append(events) }
+            state.heldBytes -= held
+            rest -= held
+        }
+        return freed
+    }
+
+    private func dropOldest(_ state: inout State, now: Timestamp) -> [[SequencedEvent]] {
+        var dropped: [[SequencedEvent]] = []
+        while let oldest = state.finishedOrder.first {
+            guard let record = state.finished[oldest] else {
+                state.finishedOrder.removeFirst()
+                continue
+            }
+            let age = now.milliseconds - record.finishedAt.milliseconds
+            guard state.finishedOrder.count > self.maximumFinished || age > self.retentionMilliseconds else { break }
+            state.finishedOrder.removeFirst()
+            state.finished[oldest] = nil
+            state.heldBytes -= record.payloadBytes
+            dropped.append(record.events)
+            if let owner = record.owner { Self.forget(oldest, of: owner, &state) }
+        }
+        return dropped
+    }
+
+    private static func forget(_ id: JobID, of owner: String, _ state: inout State) {
+        state.histories[owner]?.remove(id)
+        if state.histories[owner]?.isEmpty == true { state.histories[owner] = nil }
+    }
+}
+
+// MARK: - History
+
+extension JobDirectory {
+    /// Jobs of `owner`, newest first.
+    /// - Parameters:
+    ///   - cursor: `next` of the page before; nil for the first page.
+    ///   - limit: jobs of a page, at least 1.
+    package func history(
+        of owner: String, after cursor: JobHistory.Cursor?, limit: Int, where isWanted: (JobView) -> Bool
+    ) -> (jobs: [JobView], next: JobHistory.Cursor?) {
+        var jobs: [JobView] = []
+        var position = cursor
+        var last = cursor
+        while let (id, ordinal) = self.state.withLock({ $0.histories[owner]?.next(after: position) }) {
+            position = JobHistory.Cursor(ordinal: ordinal)
+            guard let view = self.find(id), isWanted(view) else { continue }
+            if jobs.count == limit { return (jobs, last) }
+            jobs.append(view)
+            last = position
+        }
+        return (jobs, nil)
+    }
+}

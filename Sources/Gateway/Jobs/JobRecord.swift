@@ -1,0 +1,114 @@
+package import Dialects
+package import ImageGeneration
+import Storage
+
+/// What stays of a job that is over: enough to show it, and to replay it in any dialect. A store on disk can make one as well.
+package struct JobRecord: Sendable {
+    package let id: JobID
+    /// Nil for nobody.
+    package let owner: String?
+    package let route: String
+    /// Without its input pictures, its prompts cut: what a dialect may still show of it.
+    package let request: ImageRequest
+    package let delivery: Delivery
+    package let upstream: String
+    package let createdAt: Timestamp
+    /// As retained at the end, oldest first; the last one is terminal.
+    package private(set) var events: [SequencedEvent]
+    /// The newest event that was lost, rather than superseded.
+    package let lostThrough: EventSequence?
+    package let upstreamCancel: UpstreamCancel?
+    /// What the payloads among ``events`` hold of the budget, in bytes.
+    package private(set) var payloadBytes: Int
+
+    private static let keptPromptCharacters = 200
+
+    package init(
+        id: JobID, owner: String?, route: String, request: ImageRequest, delivery: Delivery, upstream: String,
+        createdAt: Timestamp, events: [SequencedEvent], lostThrough: EventSequence? = nil,
+        upstreamCancel: UpstreamCancel? = nil
+    ) {
+        self.id = id
+        self.owner = owner
+        self.route = route
+        var request = request
+        request.images = []
+        request.mask = nil
+        request.prompt = String(request.prompt.prefix(Self.keptPromptCharacters))
+        request.negativePrompt = nil
+        self.request = request
+        self.delivery = delivery
+        self.upstream = upstream
+        self.createdAt = createdAt
+        self.events = events
+        self.lostThrough = lostThrough
+        self.upstreamCancel = upstreamCancel
+        self.payloadBytes = Self.payloadBytes(of: events)
+    }
+
+    package init(_ job: Job) {
+        self.init(
+            id: job.id, owner: job.owner, route: job.plan.route, request: job.plan.request, delivery: job.plan.delivery,
+            upstream: job.plan.upstream.name, createdAt: job.createdAt, events: job.log.retained,
+            lostThrough: job.log.standing.lostThrough, upstreamCancel: job.upstreamCancel)
+    }
+
+    package var stage: Stage { self.events.last?.stage ?? .queued }
+    package var finishedAt: Timestamp { self.events.last?.at ?? self.createdAt }
+
+    /// Lets go of all payloads: previews are gone then, finished pictures are left as their description.
+    /// - Returns: what was let go, so that its memory can be freed outside of a lock.
+    package mutating func takePayloads() -> [SequencedEvent] {
+        let full = self.events
+        self.replaceImages { _ in nil }
+        self.events.removeAll { entry in
+            if case .partialImage = entry.event { true } else { false }
+        }
+        self.payloadBytes = 0
+        return full
+    }
+
+    /// Replaces what finished pictures carry.
+    package mutating func replaceImages(_ payload: (FinishedImage) -> ImagePayload?) {
+        self.replaceDescriptions { $0.payload = payload($0) }
+    }
+
+    /// Changes finished pictures where their events tell them and where `completed` does.
+    package mutating func replaceDescriptions(_ change: (inout FinishedImage) -> Void) {
+        self.events = self.events.map { entry in
+            let event: JobEvent
+            switch entry.event {
+            case .image(var image):
+                change(&image)
+                event = .image(image)
+            case .completed(var completion):
+                for index in completion.images.indices {
+                    change(&completion.images[index])
+                    completion.images[index].payload = nil
+                }
+                event = .completed(completion)
+            case .stage, .partialImage, .textDelta, .error, .cancelled:
+                return entry
+            }
+            return SequencedEvent(
+                sequence: entry.sequence, at: entry.at, stage: entry.stage, progress: entry.progress, event: event)
+        }
+    }
+
+    /// Each lease counts once, however many events share it.
+    private static func payloadBytes(of events: [SequencedEvent]) -> Int {
+        var leases: [ObjectIdentifier: Int] = [:]
+        for entry in events {
+            switch entry.event {
+            case .partialImage(let preview): Self.count(preview.payload.lease, in: &leases)
+            case .image(let image): Self.count(image.payload?.lease, in: &leases)
+            case .stage, .textDelta, .completed, .error, .cancelled: break
+            }
+        }
+        return leases.values.reduce(0, +)
+    }
+
+    private static func count(_ lease: PayloadLease?, in leases: inout [ObjectIdentifier: Int]) {
+        if let lease { leases[ObjectIdentifier(lease)] = lease.bytes }
+    }
+}
