@@ -102,7 +102,10 @@ def developing(serve, simulator):
 
 def begin(browser, server, route, prompt):
     browser.open(server.url)
-    browser.wait_for("document.querySelectorAll('#route option').length === 2")
+    # A job that the page still remembers is taken up, and shown, before anything else.
+    browser.wait_for(
+        "document.querySelectorAll('#route option').length === 2 && !document.querySelector('#generate').disabled"
+    )
     browser.evaluate(f"document.querySelector('#route').value = '{route['name']}'")
     browser.evaluate("document.querySelector('#prompt').value = ''")
     browser.type("#prompt", prompt)
