@@ -36,7 +36,7 @@ package final class JobSupervisor: Sendable {
         self.now = now
         self.logger = logger
         // Half of the memory is for jobs that run, whatever is over.
-        let directory = JobDirectory(payloadShare: budget.limit / 2)
+        let directory = JobDirectory(payloadShare: budget.limit / 8)
         self.directory = directory
         self.payloads = KeptPayloads(
             imageBytes: { id in
