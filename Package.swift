@@ -23,6 +23,8 @@ let serviceLifecycle: Target.Dependency = .product(name: "ServiceLifecycle", pac
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -40,6 +42,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser.git", .upToNextMinor(from: "1.8.2")),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", .upToNextMinor(from: "2.28.1")),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", .upToNextMinor(from: "2.13.0")),
+        .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
     ],
     targets: [
         // Bytes to frames and back. Knows nothing of images, upstreams or clients.
@@ -58,6 +61,11 @@ let package = Package(
         .target(
             name: "Storage",
             dependencies: ["StreamCodecs", "ImageGeneration", nioCore, nioPosix, crypto, serviceLifecycle],
+            swiftSettings: strictSettings),
+        // The job store's driver; the only target that knows SQLite.
+        .target(
+            name: "SQLiteStorage",
+            dependencies: ["Storage", "StreamCodecs", "ImageGeneration", grdb, sqlite, nioCore, serviceLifecycle],
             swiftSettings: strictSettings),
         // libcurl multi over epoll.
         .systemLibrary(
@@ -94,8 +102,8 @@ let package = Package(
         .executableTarget(
             name: "Safelight",
             dependencies: [
-                "CMalloc", "Gateway", "Simulator", "Transport", "StreamCodecs", "ImageGeneration", nioCore, nioPosix,
-                httpTypes,
+                "CMalloc", "Gateway", "Simulator", "SQLiteStorage", "Storage", "Transport", "StreamCodecs",
+                "ImageGeneration", nioCore, nioPosix, httpTypes,
                 hummingbirdCore, argumentParser, logging, serviceLifecycle, unixSignals,
             ], swiftSettings: strictSettings),
         // What tests share; no product uses it.
@@ -111,6 +119,12 @@ let package = Package(
             name: "StorageTests",
             dependencies: [
                 "Storage", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore, nioPosix, serviceLifecycle,
+            ], swiftSettings: strictSettings),
+        .testTarget(
+            name: "SQLiteStorageTests",
+            dependencies: [
+                "SQLiteStorage", "Storage", "StreamCodecs", "ImageGeneration", grdb, nioCore, nioPosix,
+                serviceLifecycle, logging,
             ], swiftSettings: strictSettings),
         .testTarget(
             name: "TransportTests", dependencies: ["Transport", nioCore, httpTypes], swiftSettings: strictSettings),
@@ -130,7 +144,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Simulator", "Providers", "Dialects", "Storage", "Transport", "StreamCodecs",
+                "Gateway", "Simulator", "Providers", "Dialects", "Storage", "SQLiteStorage", "Transport",
+                "StreamCodecs",
                 "ImageGeneration", "GatewayTesting", nioCore, nioPosix, httpTypes, hummingbirdCore, logging,
                 serviceLifecycle,
             ], swiftSettings: strictSettings),
@@ -140,7 +155,11 @@ let package = Package(
 // `make bench` alone wants these: they see `package` symbols and stay out of everybody else's build.
 if Context.environment["SAFELIGHT_BENCHMARKS"] != nil {
     package.products.append(.executable(name: "codecs-benchmark", targets: ["CodecsBenchmark"]))
+    package.products.append(.executable(name: "store-benchmark", targets: ["StoreBenchmark"]))
     package.targets += [
+        .executableTarget(
+            name: "StoreBenchmark", dependencies: ["SQLiteStorage", "Storage", "ImageGeneration", nioCore, nioPosix],
+            path: "Benchmarks/store", swiftSettings: strictSettings),
         .target(name: "CMallocCount", path: "Benchmarks/CMallocCount"),
         .executableTarget(
             name: "CodecsBenchmark",

@@ -21,6 +21,8 @@ package struct GatewayServer: Sendable {
         package var simulator: String?
         /// Where the gateway keeps what it makes itself.
         package var stateFolder: String
+        /// As `storage.jobs` asks for it; nil where jobs live as long as the process.
+        package var jobStore: JobStorage?
         package var limits: ConnectionLimits
         package var transport: any UpstreamTransport
         package var transportStatistics: @Sendable () -> TransportStatistics
@@ -33,7 +35,7 @@ package struct GatewayServer: Sendable {
         package init(
             configurationPath: String, table: RouteTable, listen: ListenAddress? = nil,
             adminListen: ListenAddress? = nil, simulator: String? = nil, stateFolder: String,
-            limits: ConnectionLimits = .init(), transport: any UpstreamTransport,
+            jobStore: JobStorage? = nil, limits: ConnectionLimits = .init(), transport: any UpstreamTransport,
             transportStatistics: @escaping @Sendable () -> TransportStatistics, eventLoopGroup: any EventLoopGroup,
             now: @escaping @Sendable () -> Timestamp, clock: any Clock<Duration> = ContinuousClock(),
             onListening: @escaping @Sendable (_ port: Int, _ adminPort: Int) async -> Void = { _, _ in }
@@ -44,6 +46,7 @@ package struct GatewayServer: Sendable {
             self.adminListen = adminListen
             self.simulator = simulator
             self.stateFolder = stateFolder
+            self.jobStore = jobStore
             self.limits = limits
             self.transport = transport
             self.transportStatistics = transportStatistics
@@ -55,6 +58,7 @@ package struct GatewayServer: Sendable {
     }
 
     package let services: [any Service]
+    private let recovery: JobRecovery?
 
     /// - Throws: what an operator must mend, each with a text of one line.
     package init(_ options: Options, logger: Logger) throws {
@@ -85,13 +89,27 @@ package struct GatewayServer: Sendable {
             clock: options.clock, logger: logger)
         // Shut down from last to first: draining comes before the listeners close, storing outlasts the jobs.
         var services: [any Service] = []
+        if let jobs = options.jobStore {
+            services.append(jobs.service)
+            services += jobs.sweepers(
+                options.table.storage.jobs?.retention ?? .seconds(86_400), images: core.images, clock: options.clock,
+                now: options.now)
+        }
         if let images = core.images {
             services.append(images.monitor(clock: options.clock, logger: logger))
             services.append(images.keeper)
         }
         services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
         self.services = services + [admin, main, reload, drain]
+        self.recovery = options.jobStore.map { jobs in
+            JobRecovery(
+                store: jobs.store, supervisor: core.supervisor, live: tables.current, now: options.now, logger: logger)
+        }
     }
+
+    /// Goes on with what an earlier process left. To be awaited before the services run, so that nobody meets a job halfway.
+    /// - Throws: `GatewayError` `storage_unavailable`.
+    package func recover() async throws { try await self.recovery?.run() }
 }
 
 /// The parts of a gateway that share state.
@@ -115,8 +133,8 @@ private struct GatewayCore {
         let budget = PayloadBudget(limit: table.storage.memoryBytes)
         self.budget = budget
         let supervisor = JobSupervisor(
-            transport: options.transport, budget: budget, keeper: images?.keeper,
-            epoch: try Self.epoch(options.stateFolder),
+            transport: options.transport, budget: budget, keeper: images?.keeper, store: options.jobStore?.store,
+            epoch: try Self.epoch(options),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
         self.supervisor = supervisor
         let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
@@ -142,6 +160,7 @@ private struct GatewayCore {
             },
             readiness: {
                 if supervisor.isDraining { return .draining }
+                if options.jobStore?.isWritable() == false { return .storageRefusesWrites }
                 return images?.store.gauge.isWritable == false ? .storageRefusesWrites : .ready
             })
         self.adminChannel = GatewayChannel(limits: { ConnectionLimits() }, ledger: ConnectionLedger()) {
@@ -160,9 +179,10 @@ private struct GatewayCore {
         return limits
     }
 
-    private static func epoch(_ folder: String) throws -> UInt32 {
-        try StateFolder.make(folder)
-        return try StartCounter.next(at: "\(folder)/epoch")
+    private static func epoch(_ options: GatewayServer.Options) throws -> UInt32 {
+        if let store = options.jobStore?.store { return store.epoch }
+        try StateFolder.make(options.stateFolder)
+        return try StartCounter.next(at: "\(options.stateFolder)/epoch")
     }
 }
 

@@ -26,7 +26,10 @@ struct ImageStorage: Sendable {
         self.keeper = ImageKeeper(
             store: self.store, signer: signer, publicURL: { tables.current.publicURL },
             lifetimeMilliseconds: images.urlLifetime.milliseconds, now: options.now)
-        self.endpoint = ImageEndpoint(store: self.store, signer: signer, owners: NoImageOwners(), now: options.now)
+        self.endpoint = ImageEndpoint(
+            store: self.store, signer: signer,
+            owners: options.jobStore.map { StoredImageOwners(store: $0.store) } ?? NoImageOwners(),
+            now: options.now)
     }
 
     func monitor(clock: any Clock<Duration>, logger: Logger) -> ImageStoreMonitor {

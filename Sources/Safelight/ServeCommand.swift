@@ -43,11 +43,12 @@ struct ServeCommand: AsyncParsableCommand {
         let eventLoops = MultiThreadedEventLoopGroup(numberOfThreads: AvailableProcessors.count)
         let listen = self.listen ?? table.server.listen
         let admin = self.admin ?? table.admin.listen
+        let jobStore = try OpenedJobStore.open(table, stateFolder: self.configuration.stateFolder, logger: logger)
         let gateway = try GatewayServer(
             GatewayServer.Options(
                 configurationPath: self.configuration.config, table: table, listen: self.listen,
                 adminListen: self.admin, simulator: simulator, stateFolder: self.configuration.stateFolder,
-                transport: transport, transportStatistics: { transport.statistics },
+                jobStore: jobStore, transport: transport, transportStatistics: { transport.statistics },
                 eventLoopGroup: eventLoops, now: Terminal.now,
                 onListening: { port, adminPort in
                     Terminal.print(
@@ -57,9 +58,11 @@ struct ServeCommand: AsyncParsableCommand {
 
                         """)
                 }), logger: logger)
+        try await gateway.recover()
         let group = ServiceGroup(
             configuration: .init(
-                services: gateway.services, gracefulShutdownSignals: [.sigterm, .sigint], logger: Self.quiet(logger)))
+                services: [ImpatientShutdown()] + gateway.services, gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: Self.quiet(logger)))
         try await group.run()
     }
 

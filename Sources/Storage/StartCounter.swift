@@ -12,6 +12,9 @@ package enum StartCounter {
         return previous + 1
     }
 
+    /// The value of the last start; 0 before the first.
+    package static func current(at path: String) throws(StartCounterError) -> UInt32 { try self.read(path) }
+
     private static func read(_ path: String) throws(StartCounterError) -> UInt32 {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {

@@ -101,6 +101,18 @@ class Server(Process):
         self.wait_for_port(self.admin_port)
         wait_until(lambda: self.admin("/readyz")[0] == 200, 20, "readiness")
 
+    def kill(self):
+        """As the kernel would end it: nothing is said, nothing is written any more."""
+        self._process.kill()
+        self._process.wait()
+
+    def start_again(self):
+        """The same configuration and folder, a new process."""
+        Process.__init__(self, ["serve", "--config", str(self.config_path)], self.config_path.parent)
+        self.wait_for_port(self.port)
+        self.wait_for_port(self.admin_port)
+        wait_until(lambda: self.admin("/readyz")[0] == 200, 20, "readiness")
+
     def write_config(self, upstreams, routes):
         self.config_path.write_text(json.dumps(self.config(upstreams, routes), indent=2))
 
@@ -166,14 +178,13 @@ class Event:
 class Stream:
     """One streamed response. Iterating yields events with the moment of their arrival, in seconds from the request."""
 
-    def __init__(self, port, path, body, headers=None, version=11, timeout=20):
+    def __init__(self, port, path, body, headers=None, version=11, timeout=20, method="POST"):
         self.began = time.monotonic()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         self._connection._http_vsn = version
         self._connection._http_vsn_str = f"HTTP/{version // 10}.{version % 10}"
-        self._connection.request(
-            "POST", path, json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
-        )
+        text, kind = (json.dumps(body), {"Content-Type": "application/json"}) if method == "POST" else (None, {})
+        self._connection.request(method, path, text, {**kind, **(headers or {})})
         self.response = self._connection.getresponse()
         self.status = self.response.status
         self.head_at = time.monotonic() - self.began
@@ -230,10 +241,10 @@ def post(port, path, body, headers=None, timeout=20):
         connection.close()
 
 
-def get(port, path):
+def get(port, path, headers=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
         return response.status, response.headers, response.read()
     finally:

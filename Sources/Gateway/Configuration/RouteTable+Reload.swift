@@ -14,6 +14,9 @@ extension RouteTable {
         let keys: [(String, @Sendable (RouteTable) -> String)] = [
             ("server.listen", { $0.server.listen.description }),
             ("admin.listen", { $0.admin.listen.description }),
+            ("storage.jobs.sqlite", { $0.storage.jobs?.database ?? "none" }),
+            ("storage.jobs.retention", { $0.storage.jobs.map { "\($0.retention)" } ?? "none" }),
+            ("storage.jobs.keep_prompts", { $0.storage.jobs.map { "\($0.keepsPrompts)" } ?? "none" }),
             ("storage.images.disk", { $0.storage.images?.disk ?? "none" }),
             ("storage.images.prefix", { $0.storage.images?.prefix ?? "none" }),
         ]

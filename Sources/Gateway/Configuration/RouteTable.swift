@@ -54,10 +54,20 @@ package struct RouteTable: Sendable {
     }
 
     package struct Storage: Sendable {
+        /// Nil: jobs are known while the process lives.
+        package let jobs: Jobs?
         /// Nil: finished images are not kept.
         package let images: Images?
         /// Bound on payload bytes in memory.
         package let memoryBytes: Int
+
+        package struct Jobs: Sendable {
+            /// Path of the SQLite database.
+            package let database: String
+            /// After a job's end.
+            package let retention: Duration
+            package let keepsPrompts: Bool
+        }
 
         package struct Images: Sendable {
             /// Folder, made when absent.

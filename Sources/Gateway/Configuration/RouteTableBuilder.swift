@@ -73,7 +73,14 @@ struct RouteTableBuilder {
                 disk: self.surroundings.resolve(disk.value), prefix: given.prefix?.value ?? "generated-images",
                 urlLifetime: given.urlLifetime?.value ?? .seconds(3600), secret: self.signingSecret(given.secret))
         }
-        return RouteTable.Storage(images: images, memoryBytes: storage?.memory?.value ?? 512 << 20)
+        let jobs = storage?.jobs?.value
+        return RouteTable.Storage(
+            jobs: jobs?.sqlite.map { database in
+                RouteTable.Storage.Jobs(
+                    database: self.surroundings.resolve(database.value),
+                    retention: jobs?.retention?.value ?? .seconds(86_400),
+                    keepsPrompts: jobs?.keepPrompts?.value ?? true)
+            }, images: images, memoryBytes: storage?.memory?.value ?? 512 << 20)
     }
 
     private mutating func signingSecret(_ references: Located<[SecretReference]>?) -> RouteTable.SigningSecret {

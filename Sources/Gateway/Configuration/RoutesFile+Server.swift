@@ -61,6 +61,8 @@ extension RoutesFile {
 
     /// `storage`
     package struct Storage: Sendable {
+        /// Where jobs are kept beyond the life of the process. Absent: in memory alone.
+        package let jobs: Located<JobStorage>?
         /// Where finished images are kept. Absent: nowhere, and only inline delivery is possible.
         package let images: Located<ImageStorage>?
         /// Bound on the payloads of running jobs. Default 512 MiB, 16 MiB…1024 GiB.
@@ -68,10 +70,21 @@ extension RoutesFile {
 
         package enum Key: String, ConfigurationKey {
             case jobs, images, memory
+        }
+    }
 
-            package static let later: [Key: LaterForm] = [
-                .jobs: .object(["sqlite": .text, "retention": .duration, "keep_prompts": .boolean])
-            ]
+    /// `storage.jobs`
+    package struct JobStorage: Sendable {
+        /// The database, made when absent. Required. Needs a restart to change.
+        package let sqlite: Located<String>?
+        /// How long a job is known after its end. Default 24 h, 1 min…3650 d. Needs a restart to change.
+        package let retention: Located<Duration>?
+        /// Whether prompts stay when a job is over. Default true. Needs a restart to change.
+        package let keepPrompts: Located<Bool>?
+
+        package enum Key: String, ConfigurationKey {
+            case sqlite, retention
+            case keepPrompts = "keep_prompts"
         }
     }
 
@@ -122,8 +135,17 @@ extension RoutesFile.Admin: ConfigurationObject {
 
 extension RoutesFile.Storage: ConfigurationObject {
     init(_ reader: ObjectReader<Key>) {
+        self.jobs = reader.read(.jobs, .object(RoutesFile.JobStorage.self))
         self.images = reader.read(.images, .object(RoutesFile.ImageStorage.self))
         self.memory = reader.read(.memory, .size(in: 16 << 20...1 << 40))
+    }
+}
+
+extension RoutesFile.JobStorage: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.sqlite = reader.require(.sqlite, .text())
+        self.retention = reader.read(.retention, .duration(in: .seconds(60) ... .seconds(3650 * 86_400)))
+        self.keepPrompts = reader.read(.keepPrompts, .boolean)
     }
 }
 

@@ -14,7 +14,7 @@ struct AdminResponder: Sendable {
     /// Whether this process should be given new jobs; the first reason that applies.
     enum Readiness: Sendable {
         case ready, draining
-        /// The image store did not take the last picture, nor a probe since.
+        /// The image store did not take the last picture, nor a probe since; or the job store takes no jobs.
         case storageRefusesWrites
 
         var status: StaticString {

@@ -14,7 +14,7 @@ extension JobEndpoint {
         let job: JobView
         let index: Int
         do {
-            job = try self.job(id, scope)
+            job = try await self.job(id, scope)
             index = try Self.imageIndex(scope.query("image_index"))
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
@@ -52,7 +52,7 @@ extension JobEndpoint {
         let job: JobView
         let picture: ShownPicture
         do {
-            job = try self.job(id, scope)
+            job = try await self.job(id, scope)
             guard let found = ShownPicture.newest(of: index, in: job.log.retained),
                 let readable = try await found.readable(self.streams.supervisor.payloads)
             else { throw GatewayError(.notFound, "There is no preview of this picture.") }

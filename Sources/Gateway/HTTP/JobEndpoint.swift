@@ -79,8 +79,8 @@ struct JobEndpoint: Sendable {
     }
 
     /// - Throws: `not_found`, also for a job of somebody else.
-    func job(_ id: JobID, _ scope: RequestScope) throws(GatewayError) -> JobView {
-        guard let job = self.streams.supervisor.job(id), Caller(scope).mayReach(job) else {
+    func job(_ id: JobID, _ scope: RequestScope) async throws(GatewayError) -> JobView {
+        guard let job = try await self.streams.supervisor.job(id), Caller(scope).mayReach(job) else {
             throw GatewayError(.notFound, "There is no such job.")
         }
         job.running?.noteRead()
@@ -104,7 +104,7 @@ struct JobEndpoint: Sendable {
     /// Where the job stands; with DELETE, after it was cancelled.
     private func snapshot(_ id: JobID, _ scope: RequestScope, _ live: LiveTable) async -> DialectResponse {
         do {
-            let job = try self.job(id, scope)
+            let job = try await self.job(id, scope)
             if scope.method == .delete { await self.streams.supervisor.cancel(job, scope.connection) }
             var response = UnifiedSnapshot.response(
                 job.snapshot, action: scope.method == .delete ? .cancel : .snapshot,
@@ -124,7 +124,7 @@ struct JobEndpoint: Sendable {
     ) async throws {
         let plan: JobStreams.Plan
         do {
-            let job = try self.job(id, scope)
+            let job = try await self.job(id, scope)
             plan = try await self.streams.plan(job, try self.wish(job, scope, live))
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)

@@ -4,6 +4,7 @@ import Glibc
 import HTTPTypes
 import ImageGeneration
 import NIOCore
+import Storage
 
 /// A client's own name for a request, by which repetitions of it are recognised.
 struct IdempotencyKey: Hashable, Sendable {
@@ -43,6 +44,9 @@ struct RequestDigest: Hashable, Sendable {
         }
         self.bytes = Array(hash.finalize())
     }
+
+    /// Lower-case hexadecimal.
+    var text: String { Hex.encode(self.bytes) }
 
     private static func boundary(_ contentType: String) -> [UInt8]? {
         let lowered = contentType.lowercased()

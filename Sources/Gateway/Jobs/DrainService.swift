@@ -35,7 +35,7 @@ struct DrainService: Service {
             self.deliveries.interruptAll(
                 GatewayError(.draining, "The gateway is shutting down.", billed: .maybe, retryAfterMilliseconds: 5000))
         }
-        self.supervisor.cancelAll()
+        self.supervisor.endAll()
         await self.wait(atMost: .seconds(1))
     }
 

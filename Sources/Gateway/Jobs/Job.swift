@@ -15,7 +15,7 @@ package final class Job: Sendable {
     package let commitment: Gate
     /// Opens when the terminal event is in the log.
     package let ending: Gate
-    private let canceller: Mutex<(@Sendable (Cancellation.Reason) -> Void)?>
+    private let commands: Mutex<(@Sendable (Command) -> Void)?>
     private let reads = Atomic<Int>(0)
     private let cancelOutcome = Mutex<UpstreamCancel?>(nil)
 
@@ -27,12 +27,23 @@ package final class Job: Sendable {
         self.log = log
         self.commitment = Gate()
         self.ending = Gate()
-        self.canceller = Mutex(nil)
+        self.commands = Mutex(nil)
     }
 
     /// Ends the job as cancelled unless it is over; the upstream is told in the background.
-    package func cancel(_ reason: Cancellation.Reason) {
-        self.canceller.withLock { $0 }?(reason)
+    package func cancel(_ reason: Cancellation.Reason) { self.tell(.cancel(reason)) }
+
+    /// Leaves the job to the next process where that can go on with it, and cancels it otherwise.
+    func leave() { self.tell(.leave) }
+
+    enum Command: Sendable {
+        case cancel(Cancellation.Reason)
+        case leave
+    }
+
+    private func tell(_ command: Command) {
+        let listener = self.commands.withLock { $0 }
+        listener?(command)
     }
 
     /// How often a client has asked where the job stands.
@@ -46,8 +57,8 @@ package final class Job: Sendable {
 
     func noteUpstreamCancel(_ outcome: UpstreamCancel) { self.cancelOutcome.withLock { $0 = outcome } }
 
-    func onCancel(_ action: (@Sendable (Cancellation.Reason) -> Void)?) {
-        self.canceller.withLock { $0 = action }
+    func onCommand(_ action: (@Sendable (Command) -> Void)?) {
+        self.commands.withLock { $0 = action }
     }
 }
 

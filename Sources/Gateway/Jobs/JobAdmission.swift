@@ -26,10 +26,10 @@ struct JobAdmission: Sendable {
     ) async throws -> Admitted {
         let body = try await RequestBodyReader.read(
             request, limit: live.table.server.maximumBodyBytes, connection: scope.connection)
-        if let resumed = try self.resumed(scope, match, body) { return resumed }
+        if let resumed = try await self.resumed(scope, match, body) { return resumed }
         let key = try IdempotencyKey(scope.headers, scope: Caller(scope).idempotencyScope)
         let decoded = try self.decode(scope, match, body)
-        guard let key else { return try self.start(decoded, scope, match, live) }
+        guard let key else { return try await self.start(decoded, nil, scope, match, live) }
         let digest = RequestDigest(
             method: scope.method.rawValue, path: scope.path, contentType: scope.headers[.contentType], body: body)
         return try await self.admit(decoded, key, digest, scope, match, live)
@@ -44,18 +44,38 @@ struct JobAdmission: Sendable {
     }
 
     private func start(
-        _ decoded: DecodedRequest, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
-    ) throws(GatewayError) -> Admitted {
+        _ decoded: DecodedRequest, _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ scope: RequestScope,
+        _ match: EndpointMatch, _ live: LiveTable
+    ) async throws(GatewayError) -> Admitted {
         let decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
-        let job = try self.supervisor.start(decision.plan, owner: Caller(scope).owner)
+        let mode = match.mode(asked: decoded.mode, headers: scope.headers)
+        let terms = AcceptanceTerms(
+            owner: Caller(scope).owner, clientAddress: scope.connection.remoteAddress, dialect: match.dialect.name,
+            mode: mode, idempotency: idempotency)
+        let job: Job
+        switch try await self.supervisor.accept(decision.plan, terms) {
+        case .started(let started): job = started
+        case .existing(let id): return try await self.existing(id, decoded, scope, match)
+        }
         self.logger.info(
             "job accepted",
             metadata: [
                 "job_id": "\(job.id.text)", "request_id": "\(scope.id)", "route": "\(decision.route.name)",
                 "upstream": "\(decision.plan.upstream.name)",
             ])
+        return Admitted(job: JobView(job), route: decision.route, mode: mode)
+    }
+
+    /// The job that an idempotency key stands for.
+    private func existing(
+        _ id: JobID, _ decoded: DecodedRequest, _ scope: RequestScope, _ match: EndpointMatch
+    ) async throws(GatewayError) -> Admitted {
+        guard let job = try await self.supervisor.job(id) else {
+            throw GatewayError(.conflict, "The job of this Idempotency-Key is over and no longer kept.")
+        }
         return Admitted(
-            job: JobView(job), route: decision.route, mode: match.mode(asked: decoded.mode, headers: scope.headers))
+            job: job, route: self.route(of: job, match),
+            mode: match.mode(asked: decoded.mode, headers: scope.headers))
     }
 
     // MARK: Jobs asked for again
@@ -63,9 +83,9 @@ struct JobAdmission: Sendable {
     /// A request that names an event of ours goes on with that event's job; anything else in its place is none of ours.
     private func resumed(
         _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
-    ) throws(GatewayError) -> Admitted? {
+    ) async throws(GatewayError) -> Admitted? {
         guard let text = scope.headers[.lastEventID], let event = EventID(text) else { return nil }
-        guard let job = self.supervisor.job(event.job), Caller(scope).mayReach(job) else {
+        guard let job = try await self.supervisor.job(event.job), Caller(scope).mayReach(job) else {
             throw GatewayError(.notFound, "The job of this Last-Event-ID is not known.")
         }
         // The body says at most how the client wants to be answered; an id is a matter of streams.
@@ -84,7 +104,7 @@ struct JobAdmission: Sendable {
             switch self.keys.claim(key, digest, now: self.now()) {
             case .first:
                 do {
-                    let admitted = try self.start(decoded, scope, match, live)
+                    let admitted = try await self.start(decoded, (key, digest), scope, match, live)
                     self.keys.fulfil(key, with: admitted.job.id)
                     return admitted
                 } catch {
@@ -92,12 +112,7 @@ struct JobAdmission: Sendable {
                     throw error
                 }
             case .job(let id):
-                guard let job = self.supervisor.job(id) else {
-                    throw GatewayError(.conflict, "The job of this Idempotency-Key is over and no longer kept.")
-                }
-                return Admitted(
-                    job: job, route: self.route(of: job, match),
-                    mode: match.mode(asked: decoded.mode, headers: scope.headers))
+                return try await self.existing(id, decoded, scope, match)
             case .mismatch:
                 throw GatewayError(
                     .idempotencyMismatch, "This Idempotency-Key was used for another request.",

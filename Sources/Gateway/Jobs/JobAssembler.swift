@@ -66,6 +66,17 @@ struct JobAssembler {
         return [.append(.stage(change), stage: .queued, progress: nil)]
     }
 
+    /// The first event of a job that an earlier process submitted.
+    mutating func pickUp(stage: Stage, progress: Int, now: Timestamp) -> [Step] {
+        self.lastStageAt = now
+        self.stage = min(stage, .generating)
+        if self.stage > .queued { self.workBegan = self.createdAt }
+        self.mayBeBilled = .maybe
+        var change = self.change("The gateway was restarted and follows the job again.", now: now)
+        change.reason = "restarted"
+        return [.append(.stage(change), stage: self.stage, progress: progress)]
+    }
+
     /// A call that may cost something has sent its first byte.
     mutating func submitted() {
         if self.mayBeBilled == .no { self.mayBeBilled = .maybe }

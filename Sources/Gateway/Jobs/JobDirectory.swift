@@ -58,6 +58,9 @@ package final class JobDirectory: Sendable {
         }
     }
 
+    /// The job goes on elsewhere, or later: it is not known here any more.
+    package func leave(_ id: JobID) { self.state.withLock { _ = $0.running.removeValue(forKey: id) } }
+
     /// The job is over: its record takes its place.
     /// - Parameter keepsPayloads: false where they can be had from elsewhere.
     package func end(_ record: JobRecord, keepsPayloads: Bool) {

@@ -109,7 +109,7 @@ struct JobHandler: Sendable {
         do throws(GatewayError) {
             guard match.endpoint.action != .list else { return try self.list(scope, match, live) }
             let routes = match.candidates.routes
-            guard let id = match.id.flatMap({ JobID($0) }), let job = self.supervisor.job(id),
+            guard let id = match.id.flatMap({ JobID($0) }), let job = try await self.supervisor.job(id),
                 Caller(scope).mayReach(job), routes.contains(where: { $0.name == job.route })
             else { throw GatewayError(.notFound, "There is no such job.") }
             if match.endpoint.action == .cancel { await self.supervisor.cancel(job, scope.connection) }

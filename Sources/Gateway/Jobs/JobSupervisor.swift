@@ -12,6 +12,7 @@ package final class JobSupervisor: Sendable {
     private let transport: any UpstreamTransport
     private let budget: PayloadBudget
     private let keeper: ImageKeeper?
+    private let store: (any JobStore)?
     private let epoch: UInt32
     private let eventLoopGroup: any EventLoopGroup
     private let now: @Sendable () -> Timestamp
@@ -23,19 +24,23 @@ package final class JobSupervisor: Sendable {
     /// Pictures of finished jobs that the directory has let go of.
     package let payloads: KeptPayloads
 
-    /// - Parameter epoch: the start counter of this process.
+    /// - Parameters:
+    ///   - store: where jobs outlive the process; nil: they do not.
+    ///   - epoch: the start counter of this process.
     init(
-        transport: any UpstreamTransport, budget: PayloadBudget, keeper: ImageKeeper?, epoch: UInt32,
+        transport: any UpstreamTransport, budget: PayloadBudget, keeper: ImageKeeper?,
+        store: (any JobStore)? = nil, epoch: UInt32,
         eventLoopGroup: any EventLoopGroup, now: @escaping @Sendable () -> Timestamp, logger: Logger
     ) {
         self.transport = transport
         self.budget = budget
         self.keeper = keeper
+        self.store = store
         self.epoch = epoch
         self.eventLoopGroup = eventLoopGroup
         self.now = now
         self.logger = logger
-        // Half of the memory is for jobs that run, whatever is over.
+        // Most of the memory is for jobs that run, whatever is over; and memory that is used again soon is warm.
         let directory = JobDirectory(payloadShare: budget.limit / 8)
         self.directory = directory
         self.payloads = KeptPayloads(
@@ -49,18 +54,61 @@ package final class JobSupervisor: Sendable {
     /// Jobs whose upstream half is not over.
     package var runningCount: Int { self.directory.runningCount }
 
-    /// A job that runs, or one that is over and still known.
-    package func job(_ id: JobID) -> JobView? { self.directory.find(id) }
+    /// A job that runs, or one that is over and still known: in memory or in the store.
+    /// - Throws: `storage_unavailable`.
+    package func job(_ id: JobID) async throws(GatewayError) -> JobView? {
+        if let known = self.directory.find(id) { return known }
+        guard let store = self.store, let stored = try await store.job(id), stored.terminal != nil else { return nil }
+        let record = JobRecord(stored, epoch: self.epoch)
+        self.directory.end(record, keepsPayloads: true)
+        return JobView(record)
+    }
 
     /// Takes no further jobs.
     package func drain() { self.draining.store(true, ordering: .sequentiallyConsistent) }
 
     package var isDraining: Bool { self.draining.load(ordering: .sequentiallyConsistent) }
 
-    /// Begins a job; its first event is in the log when this returns.
+    /// Begins a job that is known to this process alone; its first event is in the log when this returns.
     /// - Parameter owner: who asks; nil for nobody.
     /// - Throws: `draining`, `overloaded`, `unsupported_parameter`.
     package func start(_ plan: JobPlan, owner: String? = nil) throws(GatewayError) -> Job {
+        let prepared = try self.prepare(plan)
+        return self.begin(prepared, plan, owner: owner, recorder: nil)
+    }
+
+    package enum Acceptance: Sendable {
+        case started(Job)
+        /// The idempotency key stands for this job.
+        case existing(JobID)
+    }
+
+    /// Begins a job once it is durable, where there is a store to keep it.
+    /// - Throws: as ``start(_:owner:)``, and `idempotency_mismatch`, `storage_full`, `storage_unavailable`.
+    func accept(_ plan: JobPlan, _ terms: AcceptanceTerms) async throws(GatewayError) -> Acceptance {
+        let prepared = try self.prepare(plan)
+        guard let store = self.store else {
+            return .started(self.begin(prepared, plan, owner: terms.owner, recorder: nil))
+        }
+        switch try await store.accept(terms.acceptedJob(prepared.id, plan, at: prepared.createdAt)) {
+        case .accepted: break
+        case .existing(let id): return .existing(id)
+        case .otherBody:
+            throw GatewayError(
+                .idempotencyMismatch, "This Idempotency-Key was used for another request.",
+                parameter: "Idempotency-Key")
+        }
+        let recorder = JobRecorder(store: store, job: prepared.id)
+        return .started(self.begin(prepared, plan, owner: terms.owner, recorder: recorder))
+    }
+
+    private struct Prepared {
+        let id: JobID
+        let exchange: any ProviderExchange
+        let createdAt: Timestamp
+    }
+
+    private func prepare(_ plan: JobPlan) throws(GatewayError) -> Prepared {
         if self.isDraining {
             throw GatewayError(.draining, "The gateway is shutting down.", retryAfterMilliseconds: 5000)
         }
@@ -72,17 +120,25 @@ package final class JobSupervisor: Sendable {
         let id = JobID(high: generator.next(), low: generator.next())
         let exchange = try plan.upstream.adapter.makeExchange(
             for: ExchangeJob(id: id, request: plan.request, entropy: generator.next()))
-        let job = Job(id: id, owner: owner, plan: plan, createdAt: self.now(), log: EventLog(epoch: self.epoch))
-        self.directory.begin(job)
-        let driver = ExchangeDriver(job: job, exchange: exchange, environment: self.environment())
-        driver.start()
+        return Prepared(id: id, exchange: exchange, createdAt: self.now())
+    }
+
+    private func begin(_ prepared: Prepared, _ plan: JobPlan, owner: String?, recorder: JobRecorder?) -> Job {
+        let job = Job(
+            id: prepared.id, owner: owner, plan: plan, createdAt: prepared.createdAt, log: EventLog(epoch: self.epoch))
+        self.run(job, prepared.exchange, recorder, from: .beginning)
         return job
     }
 
-    private func environment() -> ExchangeDriver.Environment {
-        ExchangeDriver.Environment(
-            transport: self.transport, budget: self.budget, keeper: self.keeper, now: self.now, logger: self.logger,
-            onEnd: { [weak self] job in self?.ended(job) })
+    private func run(
+        _ job: Job, _ exchange: any ProviderExchange, _ recorder: JobRecorder?, from point: ExchangeDriver.StartingPoint
+    ) {
+        self.directory.begin(job)
+        let environment = ExchangeDriver.Environment(
+            transport: self.transport, budget: self.budget, keeper: self.keeper, recorder: recorder, now: self.now,
+            logger: self.logger, onEnd: { [weak self] job in self?.ended(job) },
+            onLeave: { [weak self] job in self?.directory.leave(job.id) })
+        ExchangeDriver(job: job, exchange: exchange, environment: environment).start(from: point)
     }
 
     private func ended(_ job: Job) {
@@ -116,8 +172,43 @@ package final class JobSupervisor: Sendable {
     /// Median time from the start of work to the picture, in milliseconds.
     package func median(for plan: JobPlan) -> Int { self.medians.median(for: plan) }
 
-    /// Ends every job that runs, as when the time for draining is over.
-    package func cancelAll() {
-        for job in self.directory.running { job.cancel(.operator) }
+    /// Ends every job that runs, as when the time for draining is over. One that the next process can go on with is left to it.
+    package func endAll() {
+        for job in self.directory.running { job.leave() }
+    }
+}
+
+// MARK: - Jobs of an earlier process
+
+extension JobSupervisor {
+    /// Runs a stored job of which nothing was submitted.
+    /// - Throws: `unsupported_parameter`, when the upstream has changed.
+    func beginAgain(_ stored: StoredJob, _ plan: JobPlan) throws(GatewayError) {
+        let exchange = try plan.upstream.adapter.makeExchange(for: self.exchangeJob(stored, plan))
+        self.resume(stored, plan, exchange, from: .beginning)
+    }
+
+    /// Follows a stored job at its upstream.
+    /// - Returns: false when the upstream's kind cannot be followed by a handle, or not by this one.
+    func pickUp(_ stored: StoredJob, _ plan: JobPlan, handle: String) throws(GatewayError) -> Bool {
+        let resumed = try plan.upstream.adapter.makeExchange(
+            resuming: handle, for: self.exchangeJob(stored, plan))
+        guard let exchange = resumed else { return false }
+        self.resume(stored, plan, exchange, from: .upstreamWorks(stage: stored.stage, progress: stored.progress))
+        return true
+    }
+
+    private func exchangeJob(_ stored: StoredJob, _ plan: JobPlan) -> ExchangeJob {
+        var generator = SystemRandomNumberGenerator()
+        return ExchangeJob(id: stored.id, request: plan.request, entropy: generator.next())
+    }
+
+    private func resume(
+        _ stored: StoredJob, _ plan: JobPlan, _ exchange: any ProviderExchange, from point: ExchangeDriver.StartingPoint
+    ) {
+        let job = Job(
+            id: stored.id, owner: stored.principal, plan: plan, createdAt: stored.createdAt,
+            log: EventLog(epoch: self.epoch))
+        self.run(job, exchange, self.store.map { JobRecorder(store: $0, job: stored.id) }, from: point)
     }
 }

@@ -18,10 +18,20 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         var transport: any UpstreamTransport
         var budget: PayloadBudget
         var keeper: ImageKeeper?
+        /// Nil where nothing outlives the process.
+        var recorder: JobRecorder?
         var now: @Sendable () -> Timestamp
         var logger: Logger
         /// Called once when the job is over and its session closed.
         var onEnd: @Sendable (Job) -> Void
+        /// Called in its place when the job is left to the next process.
+        var onLeave: @Sendable (Job) -> Void = { _ in }
+    }
+
+    enum StartingPoint: Sendable {
+        case beginning
+        /// An earlier process submitted the job; its log stood here.
+        case upstreamWorks(stage: Stage, progress: Int)
     }
 
     private let job: Job
@@ -43,6 +53,12 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     /// An upstream may know of the job, so a cancel has somebody to tell.
     private var hasSubmitted = false
     private var hasSentCancel = false
+    /// Calls that may cost something, told to the store or sent.
+    private var submissions = 0
+    /// The upstream's name for the job is on its way into the store; until it is there the upstream is not asked about it.
+    private var handlesUnderWay = 0
+    private var hasHandle = false
+    private var heldCalls: [(call: ExchangeCall, number: Int)] = []
 
     /// Timer numbers of the driver's own, above any an exchange uses.
     private enum OwnTimer {
@@ -67,14 +83,14 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         )
     }
 
-    func start() {
-        self.perform(self.assembler.begin(now: self.job.createdAt))
+    func start(from point: StartingPoint = .beginning) {
+        self.begin(at: point)
         let session = self.environment.transport.open(self)
         self.session = session
         // The session holds the driver until it closes, so the job need not.
-        self.job.onCancel { [weak self] reason in
+        self.job.onCommand { [weak self] command in
             guard let self else { return }
-            session.execute { self.cancel(reason) }
+            session.execute { self.obey(command) }
         }
         session.execute { [self] in
             // Cancelled before it began: nothing may be asked, and so paid, any more.
@@ -83,6 +99,18 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             var actions = ExchangeActions()
             self.exchange.start(into: &actions)
             self.perform(actions)
+        }
+    }
+
+    private func begin(at point: StartingPoint) {
+        switch point {
+        case .beginning:
+            self.perform(self.assembler.begin(now: self.job.createdAt))
+        case .upstreamWorks(let stage, let progress):
+            self.hasSubmitted = true
+            self.hasHandle = true
+            self.submissions = 1
+            self.perform(self.assembler.pickUp(stage: stage, progress: progress, now: self.environment.now()))
         }
     }
 
@@ -186,6 +214,16 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             }
         }
         self.purposes[number] = call.purpose
+        if call.purpose == .submit, let recorder = self.environment.recorder {
+            self.submit(call, number, recorder)
+        } else if self.handlesUnderWay > 0, call.purpose != .cancel {
+            self.heldCalls.append((call, number))
+        } else {
+            self.transmit(call, number)
+        }
+    }
+
+    private func transmit(_ call: ExchangeCall, _ number: Int) {
         if call.purpose == .submit {
             self.hasSubmitted = true
             self.assembler.submitted()
@@ -197,6 +235,47 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 timeouts: self.timeouts(call.purpose), connection: self.job.plan.upstream.connection,
                 maximumResponseBytes: call.maximumResponseBytes),
             id: UpstreamCallID(number))
+    }
+
+    /// Leaves once the store knows of it: whatever breaks afterwards, it is not submitted a second time.
+    private func submit(_ call: ExchangeCall, _ number: Int, _ recorder: JobRecorder) {
+        guard let session = self.session else { return }
+        let imageIndex = self.submissions
+        self.submissions += 1
+        recorder.submitting(
+            upstream: self.job.plan.upstream.name, imageIndex: imageIndex, at: self.environment.now()
+        ) { [self] result in
+            session.execute {
+                guard self.purposes[number] == .submit, !self.isExchangeOver else { return }
+                switch result {
+                case .success: self.transmit(call, number)
+                case .failure(let error):
+                    self.purposes[number] = nil
+                    self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
+                }
+            }
+        }
+    }
+
+    private func keep(handle: String) {
+        guard let recorder = self.environment.recorder, let session = self.session else { return }
+        self.handlesUnderWay += 1
+        recorder.handle(handle, imageIndex: max(0, self.submissions - 1)) { [self] result in
+            session.execute {
+                self.handlesUnderWay -= 1
+                switch result {
+                case .success: self.hasHandle = true
+                case .failure(let error):
+                    // The job goes on; after a restart it could not.
+                    self.log(.error, "handle not stored", ["code": "\(error.code.rawValue)"])
+                }
+                guard self.handlesUnderWay == 0 else { return }
+                for (call, number) in self.heldCalls where self.purposes[number] == call.purpose {
+                    self.transmit(call, number)
+                }
+                self.heldCalls = []
+            }
+        }
     }
 
     private func timeouts(_ purpose: ExchangeCall.Purpose) -> UpstreamTimeouts {
@@ -224,7 +303,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             lease = self.environment.budget.leaseAlways(image.payload.storageCapacity)
         case .unknownEvent(let type):
             self.log(.debug, "unknown upstream event skipped", ["type": "\(type)"])
-        case .accepted, .handle, .status, .textDelta, .imageFailed, .usage, .model:
+        case .handle(let handle):
+            self.keep(handle: handle)
+        case .accepted, .status, .textDelta, .imageFailed, .usage, .model:
             break
         }
         if case .unknownEvent = event {} else { self.accepted() }
@@ -270,7 +351,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         for step in steps {
             switch step {
             case .append(let event, let stage, let progress):
-                self.job.log.append(event, at: now, stage: stage, progress: progress)
+                let entry = self.job.log.append(event, at: now, stage: stage, progress: progress)
+                if let entry { self.environment.recorder?.record(entry) }
             case .store(let index, let id, let payload, let format):
                 self.keep(payload, id: id, format: format, index: index)
             case .flushStage(let delay):
@@ -299,6 +381,31 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     // MARK: Cancelling and the end
 
+    private func obey(_ command: Job.Command) {
+        switch command {
+        case .cancel(let reason): self.cancel(reason)
+        case .leave where self.canBeTakenUp: self.leave()
+        case .leave: self.cancel(.operator)
+        }
+    }
+
+    /// The next process finds in the store what it needs to go on.
+    private var canBeTakenUp: Bool {
+        guard self.environment.recorder != nil else { return false }
+        return self.submissions == 0 || self.hasHandle && self.job.plan.upstream.adapter.capabilities.resumable
+    }
+
+    /// Stops without a terminal event and without a word to the upstream.
+    private func leave() {
+        guard !self.assembler.isOver, !self.isClosed else { return }
+        self.isClosed = true
+        self.isExchangeOver = true
+        self.job.onCommand(nil)
+        self.session?.close()
+        self.session = nil
+        self.environment.onLeave(self.job)
+    }
+
     private func cancel(_ reason: Cancellation.Reason) {
         guard !self.assembler.isOver else { return }
         self.perform(self.assembler.cancel(reason, now: self.environment.now()))
@@ -323,7 +430,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard !self.isClosed else { return }
         self.isClosed = true
         self.isExchangeOver = true
-        self.job.onCancel(nil)
+        self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
         self.logEnd()

@@ -51,7 +51,7 @@ enum DesignSample {
     /// Everything of it that this release refuses, in order.
     static let refused = [
         "$.server.trusted_proxies", "$.server.cors", "$.server.tls", "$.admin.token", "$.auth", "$.limits", "$.costs",
-        "$.storage.jobs", "$.webhooks", "$.upstreams.chatgpt.provider", "$.upstreams.chatgpt.background",
+        "$.webhooks", "$.upstreams.chatgpt.provider", "$.upstreams.chatgpt.background",
         "$.upstreams.flux.preset", "$.upstreams.flux.concurrency", "$.upstreams.flux.waiting",
         "$.upstreams.flux.breaker",
         "$.upstreams.flux.retry", "$.groups", "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits",

@@ -35,12 +35,12 @@ import Testing
         let supervisor = self.supervisor()
         let job = try supervisor.start(Self.plan())
         #expect(supervisor.runningCount == 1)
-        #expect(supervisor.job(job.id)?.running === job)
+        #expect(supervisor.directory.find(job.id)?.running === job)
         #expect(job.log.standing.last.epoch == 7)
         self.transport.sessions[0].run()
         self.transport.sessions[0].end()
         #expect(supervisor.runningCount == 0)
-        let over = try #require(supervisor.job(job.id))
+        let over = try #require(supervisor.directory.find(job.id))
         #expect(over.running == nil)
         #expect(over.snapshot.stage == .completed)
         #expect(over.log.retained.map(\.sequence) == job.log.retained.map(\.sequence))
@@ -53,7 +53,7 @@ import Testing
         self.transport.sessions[0].run()
         self.transport.sessions[0].end()
         #expect(supervisor.runningCount == 0)
-        #expect(supervisor.job(job.id)?.snapshot.stage == .completed)
+        #expect(supervisor.directory.find(job.id)?.snapshot.stage == .completed)
     }
 
     @Test func takesNothingWhileItDrains() throws {
@@ -82,18 +82,18 @@ import Testing
         let id = try supervisor.start(Self.plan()).id
         self.transport.sessions[0].run()
         self.transport.sessions[0].end()
-        #expect(supervisor.job(id)?.snapshot.stage == .completed)
+        #expect(supervisor.directory.find(id)?.snapshot.stage == .completed)
         let lease = budget.leaseAlways(60)
         _ = try supervisor.start(Self.plan())
         #expect(supervisor.directory.heldBytes == 0)
-        #expect(supervisor.job(id)?.snapshot.images.count == 1)
+        #expect(supervisor.directory.find(id)?.snapshot.images.count == 1)
         withExtendedLifetime(lease) {}
     }
 
     @Test func endsAllAtOnceAsTheOperator() throws {
         let supervisor = self.supervisor()
         let jobs = try (0..<5).map { _ in try supervisor.start(Self.plan()) }
-        supervisor.cancelAll()
+        supervisor.endAll()
         for session in self.transport.sessions { session.run() }
         #expect(jobs.allSatisfy { $0.log.standing.stage == .cancelled })
         #expect(supervisor.runningCount == 0)

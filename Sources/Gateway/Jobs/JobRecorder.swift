@@ -1,0 +1,53 @@
+import ImageGeneration
+import Storage
+
+/// Tells the job store what one job does. What has to be durable before the job goes on is told back from the store's thread.
+struct JobRecorder: Sendable {
+    private let store: any JobStore
+    private let job: JobID
+
+    /// Retries and fallback, which make further attempts, are counted from here.
+    private static let firstAttempt = 1
+
+    init(store: any JobStore, job: JobID) {
+        self.store = store
+        self.job = job
+    }
+
+    /// To be awaited before the first byte of the call leaves.
+    func submitting(
+        upstream: String, imageIndex: Int, at: Timestamp,
+        completed: @escaping @Sendable (Result<Void, GatewayError>) -> Void
+    ) {
+        self.store.submitting(
+            Submission(upstream: upstream, attempt: Self.firstAttempt, imageIndex: imageIndex, at: at), of: self.job,
+            completed: completed)
+    }
+
+    /// To be awaited before the upstream is asked about it.
+    func handle(
+        _ handle: String, imageIndex: Int, completed: @escaping @Sendable (Result<Void, GatewayError>) -> Void
+    ) {
+        self.store.handle(
+            handle, of: self.job, attempt: Self.firstAttempt, imageIndex: imageIndex, completed: completed)
+    }
+
+    /// What a restart has to know of an event; the rest lives and dies with the log.
+    func record(_ entry: SequencedEvent) {
+        switch entry.event {
+        case .stage(let change):
+            let progress = JobProgress(
+                stage: entry.stage, progress: entry.progress, message: change.message,
+                queuePosition: change.queuePosition)
+            self.store.record(.progress(progress), of: self.job, at: entry.at)
+        case .image(var image):
+            image.payload = nil
+            image.url = nil
+            self.store.record(.image(image), of: self.job, at: entry.at)
+        case .completed, .error, .cancelled:
+            self.store.terminal(entry.event, of: self.job, at: entry.at, webhooks: [], completed: nil)
+        case .partialImage, .textDelta:
+            break
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import GRDB
+import ImageGeneration
+import Storage
+import Synchronization
+
+/// One write that waits for the next commit.
+struct PendingWrite: Sendable {
+    typealias Committed = @Sendable () -> Void
+
+    /// Roughly, in memory.
+    let bytes: Int
+    /// Tells of what has happened already, so it is tried again where the fault may mend.
+    let isFact: Bool
+    /// Nobody waits for it.
+    let ridesAlong: Bool
+    /// A later write of the same slot replaces this one.
+    var slot: Slot?
+    /// Runs in a savepoint of its own, on the writer's thread. What it returns is called once the group is durable.
+    let apply: @Sendable (Database) throws -> Committed
+    /// Called at most once and never after `Committed`.
+    let fail: @Sendable (GatewayError) -> Void
+
+    struct Slot: Hashable, Sendable {
+        enum Kind: Hashable, Sendable { case progress, usage, cancelOutcome }
+        let job: JobID
+        let kind: Kind
+    }
+}
+
+extension PendingWrite {
+    /// - Parameters:
+    ///   - then: called once it is durable, also when `completed` was told of a failure before.
+    ///   - body: the write; its value is what `completed` is told.
+    init<Value: Sendable>(
+        bytes: Int, isFact: Bool = false, ridesAlong: Bool = false, slot: Slot? = nil,
+        completed: StoreCompletion<Value>?, then: (@Sendable (Value) -> Void)? = nil,
+        body: @escaping @Sendable (Database) throws -> Value
+    ) {
+        let answer = Answer(completed)
+        self.bytes = bytes + 256
+        self.isFact = isFact
+        self.ridesAlong = ridesAlong
+        self.slot = slot
+        self.apply = { db in
+            let value = try body(db)
+            return {
+                then?(value)
+                answer.give(.success(value))
+            }
+        }
+        self.fail = { answer.give(.failure($0)) }
+    }
+}
+
+/// Tells its outcome once, however often it is given one: a fact that is written in the end was reported as failed before.
+private final class Answer<Value: Sendable>: Sendable {
+    private let completed: Mutex<StoreCompletion<Value>?>
+
+    init(_ completed: StoreCompletion<Value>?) { self.completed = Mutex(completed) }
+
+    func give(_ result: Result<Value, GatewayError>) {
+        let completed = self.completed.withLock { $0.take() }
+        completed?(result)
+    }
+}

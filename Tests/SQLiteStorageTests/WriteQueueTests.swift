@@ -1,0 +1,144 @@
+import ImageGeneration
+import Storage
+import Testing
+
+@testable import SQLiteStorage
+
+@Suite struct WriteQueueTests {
+    private let start = ContinuousClock.now
+
+    private func queue(count: Int = 4, bytes: Int = 1 << 20) -> WriteQueue {
+        WriteQueue(limits: WriteQueue.Limits(count: count, bytes: bytes), now: self.start)
+    }
+
+    private func write(
+        bytes: Int = 0, isFact: Bool = false, ridesAlong: Bool = false, slot: PendingWrite.Slot? = nil
+    ) -> PendingWrite {
+        PendingWrite(
+            bytes: bytes, isFact: isFact, ridesAlong: ridesAlong, slot: slot, completed: nil as StoreCompletion<Void>?
+        ) { _ in }
+    }
+
+    private func next(_ queue: WriteQueue, after milliseconds: Int = 0, due: Bool = false, owed: Bool = false)
+        -> WriteQueue.Step
+    {
+        queue.next(
+            at: self.start + .milliseconds(milliseconds), checkpointIsDue: due, checkpointIsOwed: owed)
+    }
+
+    @Test func awaitedWritesAreCommittedAtOnceAndTogether() {
+        var queue = self.queue()
+        #expect(self.next(queue) == .wait(until: nil))
+        #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
+        #expect(self.next(queue) == .commit)
+        #expect(queue.takeGroup().count == 2)
+        #expect(self.next(queue) == .wait(until: nil))
+    }
+
+    @Test func whatRidesAlongWaitsForCompany() {
+        var queue = self.queue()
+        #expect(queue.admit(self.write(ridesAlong: true), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(ridesAlong: true), at: self.start) == .taken(wakes: false))
+        let due = self.start + WriteQueue.rideAlongDelay
+        #expect(self.next(queue) == .wait(until: due))
+        #expect(self.next(queue, after: 99) == .wait(until: due))
+        #expect(self.next(queue, after: 100) == .commit)
+        #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
+        #expect(self.next(queue) == .commit)
+        #expect(queue.takeGroup().count == 3)
+    }
+
+    @Test func newerProgressTakesThePlaceOfOlder() {
+        var queue = self.queue(count: 2)
+        let slot = PendingWrite.Slot(job: JobID(), kind: .progress)
+        let other = PendingWrite.Slot(job: slot.job, kind: .usage)
+        #expect(queue.admit(self.write(ridesAlong: true, slot: slot), at: self.start) == .taken(wakes: true))
+        for _ in 0..<100 {
+            #expect(queue.admit(self.write(ridesAlong: true, slot: slot), at: self.start) == .taken(wakes: false))
+        }
+        #expect(queue.admit(self.write(ridesAlong: true, slot: other), at: self.start) == .taken(wakes: false))
+        #expect(queue.takeGroup().count == 2)
+    }
+
+    @Test func boundsHoldAndFactsHaveTwiceTheRoom() {
+        var byCount = self.queue(count: 2)
+        for _ in 0..<2 { _ = byCount.admit(self.write(), at: self.start) }
+        #expect(byCount.admit(self.write(), at: self.start) == .overloaded)
+        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .taken(wakes: true))
+        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .taken(wakes: true))
+        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .overloaded)
+
+        var byBytes = self.queue(bytes: 2000)
+        #expect(byBytes.admit(self.write(bytes: 1700), at: self.start) == .taken(wakes: true))
+        #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .overloaded)
+        #expect(byBytes.admit(self.write(bytes: 1700, isFact: true), at: self.start) == .taken(wakes: true))
+        _ = byBytes.takeGroup()
+        #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .taken(wakes: true))
+    }
+
+    @Test func whatAFaultLeftIsTriedAgainFirst() {
+        var queue = self.queue()
+        _ = queue.admit(self.write(bytes: 1, isFact: true), at: self.start)
+        let group = queue.takeGroup()
+        queue.keep(group, at: self.start)
+        #expect(queue.count == 1)
+        #expect(self.next(queue) == .wait(until: self.start + WriteQueue.retryDelay))
+        #expect(self.next(queue, after: 1000) == .retry)
+        _ = queue.admit(self.write(bytes: 2), at: self.start)
+        #expect(self.next(queue) == .commit)
+        #expect(queue.takeGroup().map(\.bytes) == [257, 258])
+        queue.committed(at: self.start)
+        #expect(self.next(queue, after: 5000) == .wait(until: nil))
+    }
+
+    @Test func keptWritesCountAgainstTheBound() {
+        var queue = self.queue(count: 1)
+        _ = queue.admit(self.write(isFact: true), at: self.start)
+        queue.keep(queue.takeGroup(), at: self.start)
+        #expect(queue.admit(self.write(), at: self.start) == .overloaded)
+    }
+
+    @Test func checkpointsWaitForQuietUnlessDue() {
+        var queue = self.queue()
+        queue.committed(at: self.start)
+        #expect(self.next(queue, owed: true) == .wait(until: self.start + WriteQueue.idleDelay))
+        #expect(self.next(queue, after: 250, owed: true) == .checkpoint)
+        #expect(self.next(queue, after: 250) == .wait(until: nil))
+        _ = queue.admit(self.write(), at: self.start)
+        #expect(self.next(queue, after: 250, owed: true) == .commit)
+        #expect(self.next(queue, due: true, owed: true) == .checkpoint)
+    }
+
+    @Test func stopsWhenAllIsWritten() {
+        var queue = self.queue()
+        _ = queue.admit(self.write(ridesAlong: true), at: self.start)
+        queue.stop()
+        #expect(queue.admit(self.write(), at: self.start) == .stopping)
+        #expect(self.next(queue, owed: true) == .commit)
+        _ = queue.takeGroup()
+        #expect(self.next(queue, owed: true) == .stop)
+    }
+
+    @Test func checkpointPolicyCountsWhatIsNotCopied() {
+        var policy = CheckpointPolicy(limit: 10)
+        #expect(!policy.isOwed)
+        policy.committed(frames: 9)
+        #expect(policy.isOwed && !policy.isDue)
+        policy.committed(frames: 10)
+        #expect(policy.isDue)
+        policy.checkpointed(frames: 10, copied: 4)
+        #expect(policy.isOwed && !policy.isDue)
+        policy.checkpointed(frames: 10, copied: 10)
+        #expect(!policy.isOwed)
+        // The log has begun anew.
+        policy.committed(frames: 3)
+        #expect(policy.isOwed && !policy.isDue)
+        policy.committed(frames: 13)
+        #expect(policy.isDue)
+        policy.postponed()
+        #expect(!policy.isOwed)
+        policy.committed(frames: 22)
+        #expect(policy.isOwed && !policy.isDue)
+    }
+}
