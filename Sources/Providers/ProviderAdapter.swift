@@ -8,6 +8,22 @@ package protocol ProviderAdapter: Sendable {
     /// Writes the upstream's requests from the unified request.
     /// - Throws: `unsupported_parameter` where the request asks what the upstream cannot do.
     func makeExchange(for job: ExchangeJob) throws(GatewayError) -> any ProviderExchange
+
+    /// An exchange that goes on with a job which an earlier one submitted, in this process or one before: it begins
+    /// with following the upstream's work and never submits. Standings that were told before may be told again.
+    /// - Parameter handle: what ``UpstreamEvent/handle(_:)`` said, and all that is left of the earlier exchange.
+    /// - Returns: Nil where the provider cannot pick jobs up (the default), or this handle is not one of its own.
+    func makeExchange(
+        resuming handle: String, for job: ExchangeJob
+    ) throws(GatewayError) -> (any ProviderExchange)?
+}
+
+extension ProviderAdapter {
+    package func makeExchange(
+        resuming handle: String, for job: ExchangeJob
+    ) throws(GatewayError) -> (any ProviderExchange)? {
+        nil
+    }
 }
 
 /// What an exchange may know of its job.
@@ -33,14 +49,18 @@ package struct ProviderCapabilities: Sendable {
     /// Names of the unified request's optional fields that the upstream understands: `negative_prompt`, `size`, `seed`, …,
     /// and of extensions. The gateway drops or refuses the others before it asks for an exchange.
     package var parameters: Set<String>
+    /// Tells handles by which a job can be picked up after a restart. Default false.
+    package var resumable: Bool
 
     package init(
-        operations: Set<ImageRequest.Operation>, previews: Bool, maximumCount: Int, parameters: Set<String>
+        operations: Set<ImageRequest.Operation>, previews: Bool, maximumCount: Int, parameters: Set<String>,
+        resumable: Bool = false
     ) {
         self.operations = operations
         self.previews = previews
         self.maximumCount = maximumCount
         self.parameters = parameters
+        self.resumable = resumable
     }
 
     /// Fields the request sets and the upstream does not understand, in the unified spelling, sorted.

@@ -41,7 +41,9 @@ package enum ExchangeAction: Sendable {
 package enum UpstreamEvent: Sendable {
     /// The upstream has taken the job: `total` starts now. Optional; implied by any other event.
     case accepted
-    /// The upstream's own id of the job, by which it can be found again.
+    /// Text by which the job can be picked up again, for ``ProviderAdapter/makeExchange(resuming:for:)`` alone to
+    /// read: the upstream's own id and whatever else later calls need. At most 8 KiB, without secrets; a later one
+    /// replaces it. To be kept before the upstream is asked how the job stands.
     case handle(String)
     case status(UpstreamStatus)
     /// `payload` is canonical; the supervisor adds the lease.

@@ -89,6 +89,8 @@ struct FixtureAnswer: Sendable {
     /// The connection is lost before the head.
     var isLost = false
 
+    var isStream: Bool { self.headers[.contentType]?.hasPrefix("text/event-stream") ?? false }
+
     init(file: String, bytes: [UInt8]) throws {
         if file.hasSuffix(".sse") {
             self.headers[.contentType] = "text/event-stream; charset=utf-8"

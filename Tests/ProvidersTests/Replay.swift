@@ -8,10 +8,13 @@ import Providers
 struct Replay {
     private(set) var calls: [ExchangeCall] = []
     private(set) var actions: [ExchangeAction] = []
+    /// How many actions there were when each step was done.
+    private(set) var stepEnds: [Int] = []
     private var exchange: any ProviderExchange
-    private let answers: [FixtureAnswer]
+    private var script: AnswerScript
     private let cancelAfter: Int?
-    private var pending: [(call: Int, answer: FixtureAnswer)] = []
+    /// `answer` is an index into the script's.
+    private var pending: [(call: Int, answer: Int)] = []
     private var timer: Int?
     private var abandoned: Set<Int> = []
     private(set) var isFinished = false
@@ -19,26 +22,33 @@ struct Replay {
     private(set) var failure: GatewayError?
 
     init(_ exchange: any ProviderExchange, _ answers: [FixtureAnswer], cancelAfter: Int? = nil) {
+        self.init(exchange, script: AnswerScript(answers), cancelAfter: cancelAfter)
+    }
+
+    /// - Parameter cancelAfter: the answer whose head cancels the job.
+    init(_ exchange: any ProviderExchange, script: AnswerScript, cancelAfter: Int? = nil) {
         self.exchange = exchange
-        self.answers = answers
+        self.script = script
         self.cancelAfter = cancelAfter
     }
 
     /// - Parameters:
     ///   - splits: how the body of an answer is cut into reads.
     ///   - cut: body bytes of a call after which its connection is lost, or ends if `cleanly`.
+    ///   - cancelsAtOnce: cancels before anything is answered.
     mutating func run(
         splits: (_ call: Int, _ count: Int) -> [Range<Int>] = { _, count in [0..<count] },
-        cut: (call: Int, count: Int, cleanly: Bool)? = nil
+        cut: (call: Int, count: Int, cleanly: Bool)? = nil, cancelsAtOnce: Bool = false
     ) {
         self.step { $0.start(into: &$1) }
+        if cancelsAtOnce { self.step { $0.cancel(into: &$1) } }
         var rounds = 0
         while !self.isFinished, rounds < 200 {
             rounds += 1
             if !self.pending.isEmpty {
                 let (call, answer) = self.pending.removeFirst()
                 self.play(
-                    answer, call: call, splits: splits,
+                    self.script.answers[answer], call: call, cancels: self.cancelAfter == answer, splits: splits,
                     cut: cut?.call == call ? cut.map { ($0.count, $0.cleanly) } : nil)
             } else if let timer = self.timer.take() {
                 self.step { $0.timerFired(timer, into: &$1) }
@@ -49,7 +59,8 @@ struct Replay {
     }
 
     private mutating func play(
-        _ answer: FixtureAnswer, call: Int, splits: (Int, Int) -> [Range<Int>], cut: (count: Int, cleanly: Bool)?
+        _ answer: FixtureAnswer, call: Int, cancels: Bool, splits: (Int, Int) -> [Range<Int>],
+        cut: (count: Int, cleanly: Bool)?
     ) {
         guard !answer.isLost else {
             return self.step(call) {
@@ -62,7 +73,7 @@ struct Replay {
             $0.received(
                 head: ExchangeResponseHead(status: answer.status, headers: answer.headers), call: call, into: &$1)
         }
-        if self.cancelAfter == call { self.step { $0.cancel(into: &$1) } }
+        if cancels { self.step { $0.cancel(into: &$1) } }
         let body = cut.map { Array(answer.body.prefix($0.count)) } ?? answer.body
         body.withUnsafeBytes { bytes in
             for range in splits(call, body.count) where !range.isEmpty {
@@ -89,6 +100,7 @@ struct Replay {
         var actions: ExchangeActions = []
         input(&self.exchange, &actions)
         for action in actions { self.perform(action) }
+        self.stepEnds.append(self.actions.count)
     }
 
     private mutating func perform(_ action: ExchangeAction) {
@@ -96,7 +108,7 @@ struct Replay {
         switch action {
         case .send(let call, let number):
             self.calls.append(call)
-            if number < self.answers.count { self.pending.append((number, self.answers[number])) }
+            if let answer = self.script.answer(to: call, number: number) { self.pending.append((number, answer)) }
         case .abandon(let call):
             self.abandoned.insert(call)
             self.pending.removeAll { $0.call == call }

@@ -28,12 +28,21 @@ package struct QueueAdapter: ProviderAdapter {
         parameters.subtract(["prompt", "model"])
         return ProviderCapabilities(
             operations: self.definition.operations, previews: false, maximumCount: self.definition.maximumCount,
-            parameters: parameters)
+            parameters: parameters, resumable: true)
     }
 
     package func makeExchange(for job: ExchangeJob) throws(GatewayError) -> any ProviderExchange {
         try self.capabilities.check(job.request, upstream: self.configuration.name)
         return QueueExchange(job: job, definition: self.definition, configuration: self.configuration)
+    }
+
+    /// Capabilities are not asked again: the upstream has taken the request already.
+    package func makeExchange(
+        resuming handle: String, for job: ExchangeJob
+    ) throws(GatewayError) -> (any ProviderExchange)? {
+        QueueHandle(handle, definition: self.definition, base: self.configuration.baseURL).map {
+            QueueExchange(resuming: $0, job: job, definition: self.definition, configuration: self.configuration)
+        }
     }
 }
 

@@ -34,9 +34,9 @@ extension QueueExchange {
 
     mutating func learnJob(_ reply: QueueReply, into actions: inout ExchangeActions) throws(GatewayError) {
         guard self.jobID == nil, let id = reply.text(self.definition.reply.jobID) else { return }
-        guard id.utf8.count <= 256, id.utf8.allSatisfy({ (0x21...0x7E).contains($0) }),
-            id.contains(where: { $0 != "." })
-        else { throw GatewayError(.upstreamProtocol, "The upstream's job id cannot be used.", billed: .maybe) }
+        guard QueueHandle.isUsable(jobID: id) else {
+            throw GatewayError(.upstreamProtocol, "The upstream's job id cannot be used.", billed: .maybe)
+        }
         for (name, paths) in self.definition.reply.links {
             guard let link = reply.text(paths) else { continue }
             guard QueueURL.isTrusted(link, base: self.configuration.baseURL, hosts: self.definition.linkHosts) else {
@@ -46,7 +46,26 @@ extension QueueExchange {
             self.links[name] = link
         }
         self.jobID = id
-        actions.append(.emit(.handle(id)))
+        let handle = QueueHandle(
+            jobID: id, links: self.links, model: self.definition.followsByModel ? self.model : nil)
+        // Without a handle the job cannot be picked up, but it can be followed from here.
+        if let text = handle.text(hiding: self.configuration.apiKey) { actions.append(.emit(.handle(text))) }
+    }
+
+    /// Begins behind the submission. The upstream took the job long ago, so the time it has runs at once.
+    mutating func pickUp(into actions: inout ExchangeActions) {
+        self.accept(into: &actions)
+        self.follow(into: &actions)
+    }
+
+    /// Begins to follow the job as the definition says: by events from their start, else by polling.
+    mutating func follow(into actions: inout ExchangeActions) {
+        if self.definition.follow != .poll, let events = self.definition.events,
+            self.send(events, .events, streams: true, into: &actions)
+        {
+            return
+        }
+        self.scheduleNextPoll(into: &actions)
     }
 
     /// Emits the standing where it says something new.
@@ -72,19 +91,12 @@ extension QueueExchange {
     mutating func goOn(after live: QueueResponse, into actions: inout ExchangeActions) {
         self.failures = 0
         guard live.form == .json else { return }
-        if live.purpose == .submit {
-            guard self.jobID != nil else {
-                return self.finish(
-                    GatewayError(.upstreamProtocol, "The upstream did not name the job.", billed: .maybe),
-                    into: &actions)
-            }
-            if self.definition.follow != .poll, let events = self.definition.events,
-                self.send(events, .events, streams: true, into: &actions)
-            {
-                return
-            }
+        guard live.purpose == .submit else { return self.scheduleNextPoll(into: &actions) }
+        guard self.jobID != nil else {
+            return self.finish(
+                GatewayError(.upstreamProtocol, "The upstream did not name the job.", billed: .maybe), into: &actions)
         }
-        self.scheduleNextPoll(into: &actions)
+        self.follow(into: &actions)
     }
 
     mutating func scheduleNextPoll(into actions: inout ExchangeActions) {

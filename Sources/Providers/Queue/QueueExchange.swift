@@ -6,7 +6,8 @@ import StreamCodecs
 /// Submit, follow, fetch: one call at a time, with timers between.
 ///
 /// Once the job has an id nothing about following it is fatal by itself: a stream of states that is refused, breaks or ends
-/// early gives way to polling, and polling rides out failures for a while. The submission is made once and never again.
+/// early gives way to polling, and polling rides out failures for a while. The submission is made once and never again:
+/// an exchange that begins with a ``QueueHandle`` begins with following.
 struct QueueExchange: ProviderExchange {
     static let timer = 0
     /// Status and result calls that may fail in a row.
@@ -17,6 +18,9 @@ struct QueueExchange: ProviderExchange {
     let definition: QueueDefinition
     let configuration: ProviderConfiguration
     let request: ImageRequest
+    /// The upstream's name of the model.
+    let model: String?
+    /// Of the submission.
     let body: [ByteBuffer]
     var jitter: SplitMix
 
@@ -41,15 +45,40 @@ struct QueueExchange: ProviderExchange {
     enum Step { case poll, result, picture(Int) }
 
     init(job: ExchangeJob, definition: QueueDefinition, configuration: ProviderConfiguration) {
+        let model = configuration.model ?? job.request.model
+        self.init(
+            job: job, model: model, body: definition.body.body(job.request, model: model), definition: definition,
+            configuration: configuration)
+    }
+
+    /// Goes on with a job that was submitted before.
+    init(
+        resuming handle: QueueHandle, job: ExchangeJob, definition: QueueDefinition,
+        configuration: ProviderConfiguration
+    ) {
+        // The configuration may name another model by now than the one the job was submitted with.
+        self.init(
+            job: job, model: handle.model ?? configuration.model ?? job.request.model, body: [],
+            definition: definition, configuration: configuration)
+        self.jobID = handle.jobID
+        self.links = handle.links
+    }
+
+    private init(
+        job: ExchangeJob, model: String?, body: [ByteBuffer], definition: QueueDefinition,
+        configuration: ProviderConfiguration
+    ) {
         self.definition = definition
         self.configuration = configuration
         self.request = job.request
-        self.body = definition.body.body(job.request, model: configuration.model ?? job.request.model)
+        self.model = model
+        self.body = body
         self.jitter = SplitMix(state: job.entropy)
         self.interval = definition.poll.interval
     }
 
     mutating func start(into actions: inout ExchangeActions) {
+        guard self.jobID == nil else { return self.pickUp(into: &actions) }
         let streams = self.definition.follow == .submit
         let template = streams ? self.definition.submitStream ?? self.definition.submit : self.definition.submit
         if !self.send(template, .submit, streams: streams, into: &actions) {
@@ -152,10 +181,9 @@ extension QueueExchange {
         _ template: QueueCallTemplate, _ purpose: QueueResponse.Purpose, streams: Bool = false,
         into actions: inout ExchangeActions
     ) -> Bool {
-        let model = self.configuration.model ?? self.request.model
         guard
             let url = template.url(
-                base: self.configuration.baseURL, jobID: self.jobID, model: model, links: self.links)
+                base: self.configuration.baseURL, jobID: self.jobID, model: self.model, links: self.links)
         else { return false }
         var call = ExchangeCall(
             method: template.method, url: url, headers: template.headers, purpose: Self.purpose(purpose),

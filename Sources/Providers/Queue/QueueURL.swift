@@ -36,6 +36,25 @@ enum QueueURL {
         return self.origin(of: url) == nil ? nil : url
     }
 
+    /// With its percent-encoded bytes decoded, once.
+    static func decoded(_ text: String) -> String {
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            let digits = rest.prefix(2)
+            // A sign is no digit, though the number's own reading takes one.
+            if byte == UInt8(ascii: "%"), digits.count == 2, digits.allSatisfy({ $0 >= 0x30 }),
+                let value = UInt8(Substring(digits), radix: 16)
+            {
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Percent-encodes all but letters, digits and `kept`.
     static func encoded(_ text: String, keeping kept: String) -> String {
         var encoded = ""
