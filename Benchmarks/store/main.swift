@@ -59,24 +59,38 @@ func request() -> ImageRequest {
     return request
 }
 
-/// One client after the other's answer, `clients` at once.
-func acceptances(_ store: SQLiteJobStore, clients: Int, seconds: UInt64) async throws -> (Distribution, Double) {
+/// One job of a client.
+func accept(_ store: SQLiteJobStore, client: Int) async throws {
+    let job = AcceptedJob(
+        id: JobID(), owner: JobOwner(principal: "client-\(client)", clientAddress: "192.0.2.1"), route: "images",
+        dialect: "unified", request: request(), upstream: "openai", delivery: "inline", disconnect: "continue",
+        mode: "auto", createdAt: Timestamp(milliseconds: Int64(monotonicNanoseconds() / 1_000_000)))
+    _ = try await store.accept(job)
+}
+
+/// Each client sends its next job as soon as the last is accepted, or when it is due: `rate` jobs a second of all clients together.
+/// Times of the latter run from when a job was due, so that a stall counts for all whom it keeps waiting.
+func acceptances(
+    _ store: SQLiteJobStore, clients: Int, rate: Int?, seconds: UInt64
+) async throws -> (Distribution, Double) {
     let start = monotonicNanoseconds()
     let end = start + seconds * 1_000_000_000
+    let clock = ContinuousClock()
+    let begin = clock.now
     let times = try await withThrowingTaskGroup(of: [UInt64].self) { group in
         for client in 0..<clients {
             group.addTask {
                 var times: [UInt64] = []
                 while true {
-                    let begun = monotonicNanoseconds()
-                    guard begun < end else { return times }
-                    let job = AcceptedJob(
-                        id: JobID(), owner: JobOwner(principal: "client-\(client)", clientAddress: "192.0.2.1"),
-                        route: "images", dialect: "unified", request: request(), upstream: "openai",
-                        delivery: "inline", disconnect: "continue", mode: "auto",
-                        createdAt: Timestamp(milliseconds: Int64(begun / 1_000_000)))
-                    _ = try await store.accept(job)
-                    times.append(monotonicNanoseconds() - begun)
+                    var due = monotonicNanoseconds()
+                    if let rate {
+                        let place = UInt64(times.count * clients + client)
+                        due = start + place * 1_000_000_000 / UInt64(rate)
+                        try await clock.sleep(until: begin + .nanoseconds(due - start))
+                    }
+                    guard due < end else { return times }
+                    try await accept(store, client: client)
+                    times.append(monotonicNanoseconds() - due)
                 }
             }
         }
@@ -85,8 +99,10 @@ func acceptances(_ store: SQLiteJobStore, clients: Int, seconds: UInt64) async t
     return (Distribution(times), Double(monotonicNanoseconds() - start) / 1_000_000_000)
 }
 
-func measure(clients: Int, seconds: UInt64, in folder: String, _ threads: NIOThreadPool) async throws {
-    let path = "\(folder)/jobs-\(clients).db"
+func measure(
+    clients: Int, rate: Int?, seconds: UInt64, in folder: String, _ threads: NIOThreadPool
+) async throws {
+    let path = "\(folder)/jobs-\(clients)-\(rate ?? 0).db"
     let commits = Mutex(0)
     let store = try SQLiteJobStore.open(
         SQLiteJobStore.Configuration(path: path),
@@ -94,13 +110,15 @@ func measure(clients: Int, seconds: UInt64, in folder: String, _ threads: NIOThr
         hooks: StoreHooks(
             onFatal: { print($0) }, didCommit: { count in if count > 0 { commits.withLock { $0 += 1 } } }))
     let before = measureFlush(in: folder, bytes: 64 << 10)
-    let (times, elapsed) = try await acceptances(store, clients: clients, seconds: seconds)
+    let (times, elapsed) = try await acceptances(store, clients: clients, rate: rate, seconds: seconds)
     let after = measureFlush(in: folder, bytes: 64 << 10)
     await store.close()
     for suffix in ["", "-wal", "-shm", ".lock"] { unlink(path + suffix) }
     let flush = max(before.percentile(50), after.percentile(50))
-    let count = commits.withLock { $0 }
-    print("  \(clients) clients: \(Int(Double(times.count) / elapsed))/s, \(times.count / max(1, count)) per commit")
+    let perCommit = times.count / max(1, commits.withLock { $0 })
+    print(
+        "  \(clients) clients, \(rate.map { "\($0)/s offered" } ?? "as fast as they can"): "
+            + "\(Int(Double(times.count) / elapsed))/s, \(perCommit) per commit")
     print(
         "    p50 \(text(times.percentile(50))) ms, p99 \(text(times.percentile(99))) ms, p99.9 "
             + "\(text(times.percentile(99.9))) ms; bound for p99 (2 flushes + 5 ms): \(text(2 * flush + 5)) ms")
@@ -115,5 +133,9 @@ try StateFolder.make(folder)
 let threads = NIOThreadPool(numberOfThreads: 2)
 threads.start()
 print("Durable acceptances, SQLite, request of about 300 bytes, \(seconds) s each")
-for clients in [64, 256] { try await measure(clients: clients, seconds: seconds, in: folder, threads) }
+for clients in [64, 256] {
+    for rate in [2000, nil] {
+        try await measure(clients: clients, rate: rate, seconds: seconds, in: folder, threads)
+    }
+}
 try await threads.shutdownGracefully()

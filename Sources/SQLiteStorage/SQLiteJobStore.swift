@@ -19,8 +19,9 @@ package final class SQLiteJobStore: JobStore, WebhookOutbox, Service {
         package var waitingWrites = 16_384
         /// The same in bytes. Default 64 MiB.
         package var waitingBytes = 64 << 20
-        /// Size of the write-ahead log from which acceptances wait for a checkpoint, in bytes. Default 64 MiB.
-        package var logBytes = 64 << 20
+        /// Size of the write-ahead log from which acceptances wait for a checkpoint, in bytes. Default 8 MiB: a larger log makes
+        /// the wait rarer and longer.
+        package var logBytes = 8 << 20
         /// Readers at once. Default 4.
         package var readers = 4
 

@@ -11,7 +11,7 @@ final class StoreWriter: Sendable {
     struct Settings: Sendable {
         var limits = WriteQueue.Limits()
         /// Pages in the log before a checkpoint is done even if somebody waits.
-        var checkpointPages = 16_384
+        var checkpointPages = 2048
     }
 
     private let pool: DatabasePool
@@ -113,8 +113,11 @@ extension StoreWriter {
         loop: while true {
             let step = self.inbox.withLock { inbox in
                 inbox.isSignalled = false
+                // After a failure the database is not touched any more.
+                let mayWrite = inbox.failure == nil
                 return inbox.queue.next(
-                    at: .now, checkpointIsDue: checkpoints.isDue, checkpointIsOwed: checkpoints.isOwed)
+                    at: .now, checkpointIsDue: mayWrite && checkpoints.isDue,
+                    checkpointIsOwed: mayWrite && checkpoints.isOwed)
             }
             switch step {
             case .commit: self.commit(&checkpoints)
@@ -160,7 +163,7 @@ extension StoreWriter {
         let health = outcome.failed.lazy.compactMap { $0.1.health }.first ?? .writing
         let before = self.inbox.withLock { inbox in
             inbox.queue.committed(at: .now)
-            if health != .writing { inbox.queue.keep(facts, at: .now) }
+            if health == .full || health == .unanswered { inbox.queue.keep(facts, at: .now) }
             defer { inbox.health = health }
             return inbox.health
         }
@@ -278,25 +281,5 @@ extension StorageFault {
         case .temporary: .unanswered
         case .fatal: .failed
         }
-    }
-}
-
-/// How many pages the log holds, as SQLite tells after each commit. Being told instead of SQLite's own hook also turns
-/// its automatic checkpoints off.
-private final class LogGauge: Sendable {
-    private let value = Atomic<Int>(0)
-
-    var frames: Int { self.value.load(ordering: .relaxed) }
-
-    /// The gauge has to live as long as the connection.
-    func attach(to db: Database) throws {
-        sqlite3_wal_hook(
-            db.sqliteConnection,
-            { context, _, _, pages in
-                guard let context else { return SQLITE_OK }
-                Unmanaged<LogGauge>.fromOpaque(context).takeUnretainedValue().value
-                    .store(Int(pages), ordering: .relaxed)
-                return SQLITE_OK
-            }, Unmanaged.passUnretained(self).toOpaque())
     }
 }

@@ -2,7 +2,6 @@ import Foundation
 import GRDB
 import ImageGeneration
 import NIOCore
-import NIOPosix
 import Storage
 import Synchronization
 import Testing
@@ -175,8 +174,7 @@ import Testing
         let request = try await store.request(of: stored)
         #expect(String(reflecting: request) == String(reflecting: job.request))
         try await store.terminal(Samples.completed(), of: job.id)
-        // The pool runs what it was given before it answers.
-        try await fixture.threads.shutdownGracefully()
+        try await fixture.waitForFiles()
         #expect(self.files(fixture).isEmpty)
         await fixture.end(store)
     }
@@ -190,7 +188,7 @@ import Testing
             }
             fixture.commits.fail(with: DatabaseError(resultCode: .SQLITE_ERROR))
             await expectFailure(.internal) { _ = try await store.accept(self.edit()) }
-            try await fixture.threads.shutdownGracefully()
+            try await fixture.waitForFiles()
             #expect(self.files(fixture) == before)
         }
     }

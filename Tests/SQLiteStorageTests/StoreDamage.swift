@@ -2,6 +2,8 @@ import Foundation
 import GRDB
 import Testing
 
+@testable import SQLiteStorage
+
 /// What may befall a store's files.
 enum StoreDamage {
     static func edit(_ path: String, _ body: (Database) throws -> Void) throws {
@@ -17,6 +19,11 @@ enum StoreDamage {
 
     static func size(_ path: String) throws -> Int {
         try #require(try FileManager.default.attributesOfItem(atPath: path)[.size] as? NSNumber).intValue
+    }
+
+    static func index(_ path: String) throws -> WriteAheadLog.Index {
+        let bytes = try #require(FileManager.default.contents(atPath: "\(path)-shm"))
+        return try #require(bytes.withUnsafeBytes { WriteAheadLog.Index($0) })
     }
 
     static func truncate(_ path: String, to size: Int) throws {

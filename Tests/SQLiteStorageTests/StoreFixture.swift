@@ -12,7 +12,8 @@ import Testing
 /// A folder of its own for each test, and the stores opened in it.
 final class StoreFixture: Sendable {
     let folder: String
-    let threads = NIOThreadPool(numberOfThreads: 2)
+    /// One thread, so that work is done in order.
+    let threads = NIOThreadPool(numberOfThreads: 1)
     let commits = CommitLog()
 
     init() throws {
@@ -57,6 +58,7 @@ final class StoreFixture: Sendable {
     /// - Parameter withIndex: also what lives in shared memory, which a crash of the machine loses.
     func copy(to name: String, withIndex: Bool) throws -> String {
         let target = "\(self.folder)/\(name)"
+        try? FileManager.default.removeItem(atPath: target)
         try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
         for suffix in ["", "-wal"] + (withIndex ? ["-shm"] : []) {
             try FileManager.default.copyItem(atPath: self.path + suffix, toPath: "\(target)/jobs.db\(suffix)")
@@ -69,6 +71,9 @@ final class StoreFixture: Sendable {
             SQLiteJobStore.Configuration(path: path),
             uploads: UploadFolder(folder: "\(path).uploads", threads: self.threads), hooks: StoreHooks { _ in })
     }
+
+    /// Until the files asked to be removed are.
+    func waitForFiles() async throws { try await self.threads.runIfActive {} }
 
     func end(_ store: SQLiteJobStore) async {
         self.commits.openGate()
