@@ -3,8 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-SAFELIGHT_BENCHMARKS=1 swift build --quiet -c release --scratch-path .build-benchmarks --product codecs-benchmark
-.build-benchmarks/release/codecs-benchmark
+for benchmark in codecs store; do
+    SAFELIGHT_BENCHMARKS=1 swift build --quiet -c release --scratch-path .build-benchmarks --product "$benchmark-benchmark"
+    ".build-benchmarks/release/$benchmark-benchmark"
+done
 swift build --quiet -c release --product safelight
 scripts/install nginx-light wrk util-linux
 exec python3 Benchmarks/relay/relay.py --binary .build/release/safelight "$@"

@@ -201,7 +201,7 @@ def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
     return process, port
 
 
-def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, store_images: bool = False) -> tuple:
+def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, images: bool = False, jobs: bool = False) -> tuple:
     port, admin = free_port(), free_port()
     timeouts = {"connect": "5s", "first_byte": "600s", "idle": "600s", "total": "1h", "queue": "1h"}
     names = ["images", "short", "idle"]
@@ -210,7 +210,10 @@ def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, s
             "listen": f"127.0.0.1:{port}", "connections": {"total": 100000, "per_ip": 100000}, "playground": False,
         },
         "admin": {"listen": f"127.0.0.1:{admin}"},
-        "storage": {"memory": "2GiB", **({"images": {"disk": str(folder / "store")}} if store_images else {})},
+        "storage": {
+            "memory": "2GiB", **({"images": {"disk": str(folder / "store")}} if images else {}),
+            **({"jobs": {"sqlite": str(folder / "jobs.db")}} if jobs else {}),
+        },
         "upstreams": {
             name: {"provider": "openai-images", "base_url": f"http://127.0.0.1:{upstream_port}/{name}"} for name in names
         },

@@ -103,7 +103,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=int, default=5000, help="open streams; 0 leaves them out")
     parser.add_argument("--delay", type=int, default=1000, help="streams with an event a second; 0 leaves them out")
-    parser.add_argument("--only", choices=["images", "short", "store", "idle", "delay"])
+    parser.add_argument("--only", choices=["images", "short", "jobs", "store", "idle", "delay"])
     options = parser.parse_args()
     for tool in ("nginx", "wrk", "taskset"):
         if not shutil.which(tool):
@@ -128,10 +128,19 @@ def main():
             compare("Image streams: 3 previews of 1 MB, final 1.5 MB", rivals, "images", 4, 8, options.seconds, options.rounds)
         if wanted("short"):
             compare("Short streams: 50 events of about 170 bytes", rivals, "short", 50, 64, options.seconds, options.rounds)
+        if wanted("jobs"):
+            kept = folder / "kept"
+            kept.mkdir()
+            durable = gateways.safelight(kept, GATEWAY, port, options.binary, jobs=True)
+            started.append(durable[0])
+            compare(
+                "Image streams with SQLite acceptance", {"memory": rivals["safelight"], "safelight": durable}, "images", 4, 8,
+                options.seconds, options.rounds,
+            )
         if wanted("store"):
             stored = folder / "stored"
             stored.mkdir()
-            keeping = gateways.safelight(stored, GATEWAY, port, options.binary, store_images=True)
+            keeping = gateways.safelight(stored, GATEWAY, port, options.binary, images=True)
             started.append(keeping[0])
             compare(
                 "Image streams with the image store", {"nginx": rivals["nginx"], "safelight": keeping}, "images", 4, 8,
