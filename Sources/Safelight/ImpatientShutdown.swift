@@ -15,7 +15,7 @@ struct ImpatientShutdown: Service {
                     count += 1
                     guard count > 1 else { continue }
                     Terminal.complain("safelight: stopped before the drain was over\n")
-                    exit(130)
+                    _exit(130)
                 }
             }
             group.addTask { try await gracefulShutdown() }

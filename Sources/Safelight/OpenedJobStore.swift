@@ -21,7 +21,7 @@ enum OpenedJobStore {
                 onFatal: { reason in
                     // What was answered is on the disk; nothing after this could be.
                     Terminal.complain("safelight: \(reason)\n")
-                    exit(1)
+                    _exit(1)
                 },
                 onHealth: { health in
                     switch health {

@@ -12,6 +12,8 @@ import pytest
 from browser import Browser, find_chromium
 from conftest import OPENAI, SOAK, UNIFIED, routed
 from safelight import Stream, get, wait_until
+from test_restart import DURABLE
+from test_stages import stages_upstream
 from upstream import Upstream, completed, partial, picture
 
 pytestmark = pytest.mark.skipif(not find_chromium(), reason="Chromium is not installed")
@@ -158,3 +160,34 @@ def test_cancel_reaches_the_server(browser, developing):
     server.wait_idle_jobs()
     assert len(upstream.calls) == 1
     browser.errors.clear()
+
+
+@pytest.mark.parametrize("kind", ["queue", "openai-images"])
+def test_a_killed_gateway(browser, serve, simulator, kind):
+    """A9: the gateway is killed in mid-picture and started again; the page is left alone."""
+    with Upstream(lambda call: call.forward(simulator)) as upstream:
+        target = stages_upstream(upstream.port) if kind == "queue" else upstream.config
+        server = serve({"real": target}, [routed(UNIFIED, "real"), routed(OPENAI, "real")], **DURABLE)
+        submitted = lambda: sum(call.method == "POST" for call in upstream.calls)
+        for number in range(RELOADS):
+            browser.errors.clear()
+            browser.open(server.url)
+            browser.wait_for(
+                "document.querySelectorAll('#route option').length === 2 && !document.querySelector('#generate').disabled"
+            )
+            browser.evaluate(f"document.querySelector('#route').value = '{UNIFIED['name']}'")
+            browser.evaluate("document.querySelector('#prompt').value = ''")
+            browser.type("#prompt", f"[sim duration=2s queue=0s] Lighthouse {number}")
+            browser.click("#generate")
+            browser.wait_for("document.querySelector('#label').textContent === 'Developing'")
+            server.kill()
+            server.start_again()
+            if kind == "queue":
+                browser.wait_for(FINISHED, 60)
+                browser.wait_for("[...document.querySelectorAll('.print.finished img')].some((i) => i.naturalWidth > 0)")
+            else:
+                browser.wait_for("document.querySelector('#tray')?.dataset.state === 'failed'", 60)
+                assert browser.evaluate("document.querySelector('#fault-code').textContent") == "interrupted"
+            assert submitted() == number + 1
+        print(f"\n{kind}: {RELOADS} of {RELOADS}")
+        browser.errors.clear()

@@ -44,10 +44,20 @@ struct JobRecorder: Sendable {
             image.payload = nil
             image.url = nil
             self.store.record(.image(image), of: self.job, at: entry.at)
-        case .completed, .error, .cancelled:
-            self.store.terminal(entry.event, of: self.job, at: entry.at, webhooks: [], completed: nil)
-        case .partialImage, .textDelta:
+        case .partialImage, .textDelta, .completed, .error, .cancelled:
             break
+        }
+    }
+
+    /// To be awaited before anybody is told: what a client was told has to be true after a crash too.
+    /// - Parameter completed: told the event that ends the job; another than `event` where another was first.
+    func terminal(_ event: JobEvent, at: Timestamp, completed: @escaping @Sendable (JobEvent, GatewayError?) -> Void) {
+        self.store.terminal(event, of: self.job, at: at, webhooks: []) { result in
+            switch result {
+            case .success(.recorded): completed(event, nil)
+            case .success(.superseded(let first)): completed(first, nil)
+            case .failure(let error): completed(event, error)
+            }
         }
     }
 }

@@ -42,6 +42,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private var session: (any UpstreamSession)?
     private var purposes: [Int: ExchangeCall.Purpose] = [:]
     private var isExchangeOver = false
+    /// The terminal event is in the log.
+    private var isEnded = false
     private var isClosed = false
     private var isAccepted = false
     /// Room that one read's actions and steps leave for the next.
@@ -94,7 +96,10 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
         session.execute { [self] in
             // Cancelled before it began: nothing may be asked, and so paid, any more.
-            guard !self.assembler.isOver else { return self.close() }
+            guard !self.assembler.isOver else {
+                self.isExchangeOver = true
+                return self.close()
+            }
             session.schedule(OwnTimer.queue, after: self.job.plan.timeouts.queue)
             var actions = ExchangeActions()
             self.exchange.start(into: &actions)
@@ -350,6 +355,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func perform(_ steps: [JobAssembler.Step], now: Timestamp) {
         for step in steps {
             switch step {
+            case .append(let event, _, _) where event.isTerminal:
+                // The job's end goes with it.
+                return self.end(event, now: now)
             case .append(let event, let stage, let progress):
                 let entry = self.job.log.append(event, at: now, stage: stage, progress: progress)
                 if let entry { self.environment.recorder?.record(entry) }
@@ -358,11 +366,30 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             case .flushStage(let delay):
                 self.session?.schedule(OwnTimer.stage, after: .milliseconds(delay))
             case .ended:
-                self.job.commitment.open()
-                self.job.ending.open()
-                if self.isExchangeOver { self.close() }
+                break
             }
         }
+    }
+
+    /// Clients hear of the end once the store has it, so that they hear nothing else after a crash.
+    private func end(_ event: JobEvent, now: Timestamp) {
+        guard let recorder = self.environment.recorder, let session = self.session else {
+            return self.ended(event, now: now)
+        }
+        recorder.terminal(event, at: now) { [self] event, error in
+            session.execute {
+                if let error { self.log(.error, "end of the job not stored", ["code": "\(error.code.rawValue)"]) }
+                self.ended(event, now: now)
+            }
+        }
+    }
+
+    private func ended(_ event: JobEvent, now: Timestamp) {
+        self.job.log.append(event, at: now)
+        self.isEnded = true
+        self.job.commitment.open()
+        self.job.ending.open()
+        if self.isExchangeOver { self.close() }
     }
 
     private func keep(_ payload: ImagePayload, id: ImageID, format: ImageFormat, index: Int) {
@@ -426,8 +453,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.job.noteUpstreamCancel(self.hasSentCancel ? .failed : .unsupported)
     }
 
+    /// Both halves must be over: the exchange, and the job.
     private func close() {
-        guard !self.isClosed else { return }
+        guard !self.isClosed, self.isEnded else { return }
         self.isClosed = true
         self.isExchangeOver = true
         self.job.onCommand(nil)
@@ -465,25 +493,6 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             self.log(.info, "job cancelled", ["reason": "\(cancellation.reason.rawValue)"])
         case .stage, .partialImage, .textDelta, .image:
             break
-        }
-    }
-}
-
-extension GatewayError.Code {
-    /// What a refused request is worth in the log.
-    var logLevel: Logger.Level {
-        switch self {
-        case .internal, .storageFull, .providerAuth, .providerQuota: .error
-        case .notFound, .methodNotAllowed: .debug
-        default: self.source == .client ? .info : .warning
-        }
-    }
-
-    /// Failures nobody but the operator can mend.
-    var isOperatorsBusiness: Bool {
-        switch self {
-        case .providerAuth, .providerQuota, .internal, .storageFull: true
-        default: false
         }
     }
 }
