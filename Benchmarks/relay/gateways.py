@@ -106,7 +106,8 @@ proxy_temp_path {folder}/uproxy; fastcgi_temp_path {folder}/ufcgi; uwsgi_temp_pa
 scgi_temp_path {folder}/uscgi;
 server {{ listen 127.0.0.1:{port} backlog=4096; root {root};
 # A POST for a file is 405; answered by the same file, as to GET.
-location / {{ default_type text/event-stream; error_page 405 =200 $uri; }} }} }}"""
+location / {{ default_type text/event-stream; error_page 405 =200 $uri; }}
+location /answer/ {{ default_type application/json; error_page 405 =200 $uri; }} }} }}"""
     )
     process = Process("upstream", ["nginx", "-c", str(config), "-p", str(folder)], cpu, folder)
     wait_ready(port, process)
@@ -204,7 +205,8 @@ def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
 def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, images: bool = False, jobs: bool = False) -> tuple:
     port, admin = free_port(), free_port()
     timeouts = {"connect": "5s", "first_byte": "600s", "idle": "600s", "total": "1h", "queue": "1h"}
-    names = ["images", "short", "idle"]
+    names = ["images", "short", "idle", "answer"]
+    dialects = {"answer": ("openai-images", "wait")}
     config = {
         "server": {
             "listen": f"127.0.0.1:{port}", "connections": {"total": 100000, "per_ip": 100000}, "playground": False,
@@ -219,8 +221,8 @@ def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, i
         },
         "routes": [
             {
-                "name": name, "path": f"/{name}/images/generations", "dialect": "unified", "operation": "generate",
-                "mode": "stream", "upstreams": [name], "auth": "public", "public_without_limits": True,
+                "name": name, "path": f"/{name}/images/generations", "operation": "generate", "upstreams": [name],
+                **dict(zip(("dialect", "mode"), dialects.get(name, ("unified", "stream")))), "auth": "public", "public_without_limits": True,
                 "on_disconnect": "cancel", "timeouts": timeouts,
             }
             for name in names

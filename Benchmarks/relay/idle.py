@@ -121,3 +121,34 @@ def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int =
         print("  {:10} p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   max {max:6.2f} ms".format(name, **points[name]))
     ours, theirs = points["safelight"], points["nginx"]
     print(f"  safelight - nginx: p50 {ours['p50'] - theirs['p50']:+.2f} ms, p99 {ours['p99'] - theirs['p99']:+.2f} ms")
+
+
+def event_cost(folder, binary: str, many: int, few: int = 10, seconds: int = 6):
+    """The same events a second on few streams and on many: what the others that are open add to an event."""
+    ticks, target = folder / "ticks", gateways.free_port()
+    source = pathlib.Path(__file__).with_name("ticks.c")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-O2", "-o", str(ticks), str(source)], check=True)
+    raise_limit()
+    costs = {}
+    for count in (few, many):
+        costs[count] = []
+        for _ in range(3):
+            process, port = gateways.safelight(folder, 0, target, binary)
+            try:
+                before = process.cpu_seconds()
+                command = [str(ticks), str(target), str(port), str(count)]
+                subprocess.run(gateways.pinned(1, command + ["0", "1"]), capture_output=True, text=True)
+                start = (process.cpu_seconds() - before) / count
+                before = process.cpu_seconds()
+                words = subprocess.run(
+                    gateways.pinned(1, command + [str(seconds), str(many)]), capture_output=True, text=True, check=True
+                ).stdout.split()
+                spent = process.cpu_seconds() - before - start * count
+                costs[count].append((spent / ((seconds + 2) * many), start))
+            finally:
+                process.stop()
+    cost = {count: [statistics.median(row[part] for row in rows) for part in (0, 1)] for count, rows in costs.items()}
+    print(f"\nCost of an event, {many} a second (3 rounds, medians; derived progress, one event a second and stream, included)")
+    for count, (event, start) in cost.items():
+        print(f"  {count:5} streams: {event * 1e6:6.1f} us an event, {start * 1e6:6.0f} us a start")
+    print(f"  {many} against {few}: event {cost[many][0] / cost[few][0]:.2f} x, start {cost[many][1] / cost[few][1]:.2f} x")

@@ -21,6 +21,9 @@ import idle
 import transcripts
 
 GATEWAY, OTHERS = 0, 1
+STREAMS = ("images", "short", "idle")
+# LiteLLM has its own paths.
+PATHS = {"litellm": "v1"}
 
 
 def busy() -> dict:
@@ -40,10 +43,11 @@ def share(before: dict, after: dict, cpu: int) -> float:
 
 
 def load(port: int, name: str, connections: int, seconds: int) -> tuple:
-    """Requests done and bytes read, by wrk."""
+    """Requests done and bytes read, by wrk. Whole answers are asked for by another script than streams."""
+    script = "post.lua" if name in STREAMS else "answer.lua"
     command = [
         "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s",
-        str(pathlib.Path(__file__).with_name("post.lua")), f"http://127.0.0.1:{port}/{name}/images/generations",
+        str(pathlib.Path(__file__).with_name(script)), f"http://127.0.0.1:{port}/{name}/images/generations",
     ]
     text = subprocess.run(gateways.pinned(OTHERS, command), capture_output=True, text=True, check=True).stdout
     done = re.search(r"(\d+) requests in ([\d.]+)(m?s), ([\d.]+)(B|KB|MB|GB) read", text)
@@ -70,11 +74,11 @@ def round_of(process, port: int, name: str, connections: int, seconds: int) -> d
 def compare(title: str, rivals: dict, name: str, events: int, connections: int, seconds: int, rounds: int):
     print(f"\n{title} ({connections} connections, {rounds} rounds of {seconds} s, medians)")
     results = {rival: [] for rival in rivals}
-    for process, port in rivals.values():
-        load(port, name, connections, 1)
+    for rival, (process, port) in rivals.items():
+        load(port, PATHS.get(rival, name), connections, 1)
     for _ in range(rounds):
         for rival, (process, port) in rivals.items():
-            results[rival].append(round_of(process, port, name, connections, seconds))
+            results[rival].append(round_of(process, port, PATHS.get(rival, name), connections, seconds))
     print(f"  {'':10} {'MB/s':>8} {'jobs/s':>9} {'CPU s/GB':>9} {'CPU us/event':>13} {'CPU us/job':>11}  gateway/others busy")
     medians = {}
     for rival, rows in results.items():
@@ -103,7 +107,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=int, default=5000, help="open streams; 0 leaves them out")
     parser.add_argument("--delay", type=int, default=1000, help="streams with an event a second; 0 leaves them out")
-    parser.add_argument("--only", choices=["images", "short", "jobs", "store", "idle", "delay"])
+    parser.add_argument("--only", choices=["images", "short", "jobs", "store", "answer", "idle", "delay", "cost"])
     options = parser.parse_args()
     for tool in ("nginx", "wrk", "taskset"):
         if not shutil.which(tool):
@@ -114,7 +118,7 @@ def main():
     wanted = lambda part: options.only in (None, part)
     try:
         images, short = transcripts.images(), transcripts.short()
-        upstream, port = gateways.nginx_upstream(folder, OTHERS, {"images": images, "short": short})
+        upstream, port = gateways.nginx_upstream(folder, OTHERS, {"images": images, "short": short, "answer": transcripts.answer()})
         started.append(upstream)
         rivals = {
             "nginx": gateways.nginx(folder, GATEWAY, port), "envoy": gateways.envoy(folder, GATEWAY, port),
@@ -149,10 +153,22 @@ def main():
             began = time.monotonic()
             subprocess.run(["dd", "if=/dev/zero", f"of={folder}/dd", "bs=1M", "count=512", "conv=fsync"], capture_output=True)
             print(f"  the disk takes {512 / (time.monotonic() - began):.0f} MiB/s (512 MiB, one fsync)")
+        if wanted("answer"):
+            proxy = gateways.litellm(folder, GATEWAY, port)
+            if proxy:
+                started.append(proxy[0])
+                compare(
+                    "Whole answers: one picture of 1.5 MB", {"litellm": proxy, "safelight": rivals["safelight"]}, "answer", 1, 8,
+                    options.seconds, max(1, options.rounds // 2),
+                )
+            else:
+                print("LiteLLM is not installed (pip install 'litellm[proxy]'): left out")
         if options.idle and wanted("idle"):
             idle.idle_streams(folder, options.binary, options.idle)
         if options.delay and wanted("delay"):
             idle.added_delay(folder, options.binary, options.delay)
+        if options.idle and wanted("cost"):
+            idle.event_cost(folder, options.binary, options.idle)
     finally:
         for process in started:
             process.stop()

@@ -1,9 +1,9 @@
 // How much later a small event arrives through a gateway: upstream and clients in one thread, so that one clock stamps and reads.
 //
-//   ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS
+//   ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS [EVENTS_PER_SECOND]
 //
-// Opens STREAMS streams through the gateway, sends one event a second on each, evenly spread over the second, and prints
-// `events N p50 MS p99 MS max MS`. GATEWAY_PORT equal to UPSTREAM_PORT measures without a gateway.
+// Opens STREAMS streams through the gateway, sends the events on one after the other, evenly spread over the second (as many as there
+// are streams, unless told otherwise), and prints `events N p50 MS p99 MS max MS`. GATEWAY_PORT equal to UPSTREAM_PORT measures without a gateway.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,7 +29,7 @@ struct connection {
     char bytes[CARRY];
 };
 
-static int poll_descriptor, opened, answered, streams;
+static int poll_descriptor, opened, answered, streams, rate;
 static struct connection **upstreams;
 static int upstream_count;
 static double *delays;
@@ -163,9 +163,9 @@ static void tick(struct connection *upstream) {
     send_whole(upstream->descriptor, event, (size_t)count);
 }
 
-/// Sends what has come due since the last look: stream i is due at i / streams of every second.
+/// Sends what has come due since the last look.
 static void tick_due(int64_t begin, int64_t *done) {
-    int64_t due = (microseconds() - begin) * streams / 1000000;
+    int64_t due = (microseconds() - begin) * rate / 1000000;
     for (; *done < due; ++*done) tick(upstreams[*done % streams]);
 }
 
@@ -175,10 +175,11 @@ static int ascending(const void *left, const void *right) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 5) return fprintf(stderr, "usage: ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS\n"), 2;
+    if (count != 5 && count != 6) return fprintf(stderr, "usage: ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS [EVENTS_PER_SECOND]\n"), 2;
     int upstream_port = atoi(arguments[1]), gateway_port = atoi(arguments[2]);
     streams = atoi(arguments[3]);
     int seconds = atoi(arguments[4]);
+    rate = count == 6 ? atoi(arguments[5]) : streams;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

@@ -56,3 +56,9 @@ def short() -> bytes:
     data = {"type": "image_generation.completed", "b64_json": tiny, "size": "auto"}
     parts.append(f"data: {json.dumps(data, separators=(',', ':'))}\n\n".encode())
     return b"".join(parts)
+
+
+def answer() -> bytes:
+    """One picture of 1.5 MB as a whole answer, for gateways that do not stream pictures."""
+    picture = base64.b64encode(png(1_500_000, 9)).decode()
+    return json.dumps({"created": 1781870406, "data": [{"b64_json": picture}], **USAGE}).encode()

@@ -1,5 +1,5 @@
-// Durable acceptances: how many a second, and how long one takes, against what one flush of this disk takes. Run by `make bench`.
-// Usage: store-benchmark [folder [seconds]]
+// Durable acceptances: how many a second, and how long one takes, against what one flush of this disk takes. Run by
+// `make bench`. Usage: store-benchmark [folder [seconds]]
 
 import Glibc
 import ImageGeneration
@@ -68,8 +68,9 @@ func accept(_ store: SQLiteJobStore, client: Int) async throws {
     _ = try await store.accept(job)
 }
 
-/// Each client sends its next job as soon as the last is accepted, or when it is due: `rate` jobs a second of all clients together.
-/// Times of the latter run from when a job was due, so that a stall counts for all whom it keeps waiting.
+/// Each client sends its next job as soon as the last is accepted, or when it is due: `rate` jobs a second of all
+/// clients together. Times of the latter run from when a job was due, so that a stall counts for all whom it keeps
+/// waiting.
 func acceptances(
     _ store: SQLiteJobStore, clients: Int, rate: Int?, seconds: UInt64
 ) async throws -> (Distribution, Double) {

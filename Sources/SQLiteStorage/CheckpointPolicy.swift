@@ -1,4 +1,5 @@
-/// When the write-ahead log is copied into the database: never while somebody waits, unless the log has grown past its bound.
+/// When the write-ahead log is copied into the database: never while somebody waits, unless the log has grown past its
+/// bound.
 struct CheckpointPolicy {
     /// In pages.
     let limit: Int
@@ -7,7 +8,7 @@ struct CheckpointPolicy {
     /// Of these, in the database.
     private var copied = 0
 
-    /// - Parameter limit: pages in the log that are not in the database, at most, before acceptances wait for a checkpoint.
+    /// - Parameter limit: pages that may be in the log alone before acceptances wait for a checkpoint.
     init(limit: Int) { self.limit = limit }
 
     var isOwed: Bool { self.frames > self.copied }

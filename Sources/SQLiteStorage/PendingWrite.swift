@@ -52,7 +52,8 @@ extension PendingWrite {
     }
 }
 
-/// Tells its outcome once, however often it is given one: a fact that is written in the end was reported as failed before.
+/// Tells its outcome once, however often it is given one: a fact that is written in the end was reported as failed
+/// before.
 private final class Answer<Value: Sendable>: Sendable {
     private let completed: Mutex<StoreCompletion<Value>?>
 

@@ -44,8 +44,8 @@ extension Row {
 
 extension StoredJob {
     static let columns = """
-        number, id, principal, route, dialect, upstream, delivery, disconnect, mode, request, prompts, uploads, created_at,
-        started_at, finished_at, stage, progress, message, queue_position, usage, cancel_outcome, terminal
+        number, id, principal, route, dialect, upstream, delivery, disconnect, mode, request, prompts, uploads,
+        created_at, started_at, finished_at, stage, progress, message, queue_position, usage, cancel_outcome, terminal
         """
 
     /// - Parameter withSubmissions: also what was asked of upstreams.

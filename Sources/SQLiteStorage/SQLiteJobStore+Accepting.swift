@@ -95,8 +95,8 @@ private struct AcceptanceRecord: Sendable {
         arguments += [self.parts.request, self.parts.prompts, self.uploadCount, self.createdAt]
         try db.cachedStatement(
             sql: """
-                INSERT INTO job (id, principal, route, dialect, operation, upstream, delivery, disconnect, mode, request,
-                  prompts, uploads, created_at)
+                INSERT INTO job (id, principal, route, dialect, operation, upstream, delivery, disconnect, mode,
+                  request, prompts, uploads, created_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: arguments)

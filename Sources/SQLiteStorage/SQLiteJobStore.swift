@@ -4,7 +4,8 @@ import ImageGeneration
 import ServiceLifecycle
 package import Storage
 
-/// The job store in one SQLite database with a write-ahead log, flushed at each commit. Reads see all that was acknowledged.
+/// The job store in one SQLite database with a write-ahead log, flushed at each commit. Reads see all that was
+/// acknowledged.
 ///
 /// As a `Service` it is the first to start and the last to stop: until then it writes what it is given.
 package final class SQLiteJobStore: JobStore, WebhookOutbox, Service {
@@ -19,8 +20,8 @@ package final class SQLiteJobStore: JobStore, WebhookOutbox, Service {
         package var waitingWrites = 16_384
         /// The same in bytes. Default 64 MiB.
         package var waitingBytes = 64 << 20
-        /// Size of the write-ahead log from which acceptances wait for a checkpoint, in bytes. Default 8 MiB: a larger log makes
-        /// the wait rarer and longer.
+        /// Size of the write-ahead log from which acceptances wait for a checkpoint, in bytes. Default 8 MiB: a larger
+        /// log makes the wait rarer and longer.
         package var logBytes = 8 << 20
         /// Readers at once. Default 4.
         package var readers = 4

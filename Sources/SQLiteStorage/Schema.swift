@@ -2,7 +2,8 @@ import GRDB
 
 /// The tables and how older ones are brought up to date.
 ///
-/// Times are milliseconds since 1970. Free text that came from outside is stored as JSON, because SQLite's text ends at the first NUL.
+/// Times are milliseconds since 1970. Free text that came from outside is stored as JSON, because SQLite's text ends at
+/// the first NUL.
 enum Schema {
     /// Raised with each migration; a database that says more was written by a newer version.
     static let version = 1

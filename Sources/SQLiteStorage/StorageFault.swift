@@ -39,8 +39,8 @@ enum StorageFault: Error {
         }
     }
 
-    /// SQLite calls a full disk so only where it appends; the index beside the log and quotas are told otherwise. A failed
-    /// flush is never lack of room: what it left undone is not known.
+    /// SQLite calls a full disk so only where it appends; the index beside the log and quotas are told otherwise. A
+    /// failed flush is never lack of room: what it left undone is not known.
     private static func isNoRoom(_ error: DatabaseError, _ systemCode: Int32) -> Bool {
         switch error.extendedResultCode {
         case .SQLITE_IOERR_SHMSIZE: true

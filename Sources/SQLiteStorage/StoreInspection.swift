@@ -10,6 +10,11 @@ struct StoreInspection {
     private static let checkTime = DispatchTimeInterval.seconds(2)
 
     func run() throws(SQLiteStoreError) {
+        // Only a crash while the database was made leaves a journal. It has to be rolled back before anything can be
+        // read.
+        if let journal = try self.head(of: "\(self.path)-journal", count: 8), journal.size > 0 {
+            return try self.checkContent(readOnly: false)
+        }
         let database = try self.head(of: self.path, count: 100)
         let log = try self.head(of: "\(self.path)-wal", count: WriteAheadLog.Header.size)
         guard let database, database.size > 0 else {
@@ -19,7 +24,7 @@ struct StoreInspection {
         }
         let pageSize = try self.pageSize(database)
         try self.checkLog(log, pageSize: pageSize)
-        try self.checkContent()
+        try self.checkContent(readOnly: true)
     }
 
     /// https://www.sqlite.org/fileformat2.html#the_database_header
@@ -92,13 +97,13 @@ extension StoreInspection {
 // MARK: - The content
 
 extension StoreInspection {
-    private func checkContent() throws(SQLiteStoreError) {
+    private func checkContent(readOnly: Bool) throws(SQLiteStoreError) {
         let absent = ["-wal", "-shm"].filter { access(self.path + $0, F_OK) != 0 }
         // SQLite makes these even to read; what was not there is not left there.
         defer { for suffix in absent { unlink(self.path + suffix) } }
         do {
             var configuration = Configuration()
-            configuration.readonly = true
+            configuration.readonly = readOnly
             configuration.busyMode = .timeout(1)
             let queue = try DatabaseQueue(path: self.path, configuration: configuration)
             try queue.read { db in try self.checkIdentity(db) }
@@ -116,8 +121,10 @@ extension StoreInspection {
     private func checkIdentity(_ db: Database) throws {
         let application = try Int.fetchOne(db, sql: "PRAGMA application_id") ?? 0
         let version = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
-        let tables = try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") ?? 0
-        guard application == Schema.applicationID || (application == 0 && version == 0 && tables == 0) else {
+        // A crash may have come before the first migration.
+        let foreign = try Int.fetchOne(
+            db, sql: "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name <> 'grdb_migrations'")
+        guard application == Schema.applicationID || (application == 0 && version == 0 && foreign == 0) else {
             throw SQLiteStoreError(self.path, .foreignDatabase)
         }
         guard version <= Schema.version else {

@@ -6,7 +6,8 @@ import ImageGeneration
 import Storage
 import Synchronization
 
-/// The one thread that writes. All that waits when a commit ends goes into the next one, so that many acceptances share a flush.
+/// The one thread that writes. All that waits when a commit ends goes into the next one, so that many acceptances share
+/// a flush.
 final class StoreWriter: Sendable {
     struct Settings: Sendable {
         var limits = WriteQueue.Limits()
@@ -248,7 +249,8 @@ extension StoreWriter {
         return outcome
     }
 
-    /// A write that fails is undone alone, unless the failure took the transaction with it or concerns the whole database.
+    /// A write that fails is undone alone, unless the failure took the transaction with it or concerns the whole
+    /// database.
     private func apply(_ write: PendingWrite, _ db: Database, _ outcome: inout Outcome) throws {
         try db.cachedStatement(sql: "SAVEPOINT write").execute()
         do {

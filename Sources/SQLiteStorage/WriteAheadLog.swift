@@ -1,5 +1,5 @@
-/// What the files beside a database say of its write-ahead log, without opening the database: SQLite takes a log that is cut
-/// off or broken for one that ends there, and so would lose what was acknowledged without a word.
+/// What the files beside a database say of its write-ahead log, without opening the database: SQLite takes a log that
+/// is cut off or broken for one that ends there, and so would lose what was acknowledged without a word.
 ///
 /// https://www.sqlite.org/fileformat2.html#walformat, https://www.sqlite.org/walformat.html
 struct WriteAheadLog {
@@ -13,8 +13,8 @@ struct WriteAheadLog {
         static let size = 32
     }
 
-    /// What the index in shared memory (`-shm`) remembers. It outlives a killed process, and what it says of the log was
-    /// said after the log was flushed.
+    /// What the index in shared memory (`-shm`) remembers. It outlives a killed process, and what it says of the log
+    /// was said after the log was flushed.
     struct Index: Equatable {
         let pageSize: Int
         let salts: [UInt32]

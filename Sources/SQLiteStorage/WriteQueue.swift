@@ -1,5 +1,5 @@
-/// What waits for the writer, as a state machine without clock or thread: bounds it, lets newer progress take the place of older,
-/// and says what the writer does next.
+/// What waits for the writer, as a state machine without clock or thread: bounds it, lets newer progress take the place
+/// of older, and says what the writer does next.
 struct WriteQueue {
     struct Limits: Sendable {
         /// Writes at once. Facts may use as much again.

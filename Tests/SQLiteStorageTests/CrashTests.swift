@@ -8,7 +8,8 @@ import Testing
 @testable import SQLiteStorage
 
 @Suite struct CrashTests {
-    /// Database and log are copied in the middle of a commit, as a crash would leave them: what was acknowledged before is there.
+    /// Database and log are copied in the middle of a commit, as a crash would leave them: what was acknowledged before
+    /// is there.
     @Test(arguments: [true, false]) func whatWasAcknowledgedSurvives(_ withIndex: Bool) async throws {
         try await StoreFixture.with { store, fixture in
             let acknowledged = Acknowledgements()

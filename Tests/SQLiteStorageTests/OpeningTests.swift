@@ -137,6 +137,41 @@ import Testing
         await fixture.end(store)
     }
 
+    /// A crash while the database was made leaves less than a schema; the next start makes it.
+    @Test(arguments: [
+        "PRAGMA journal_mode = WAL", "CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)",
+    ])
+    func aDatabaseHalfMadeIsMade(_ sql: String) async throws {
+        let fixture = try StoreFixture()
+        let queue = try DatabaseQueue(path: fixture.path)
+        try await queue.writeWithoutTransaction { try $0.execute(sql: sql) }
+        try queue.close()
+        let store = try fixture.open()
+        let acceptance = try await store.accept(Samples.job())
+        #expect(acceptance == .accepted)
+        await fixture.end(store)
+    }
+
+    @Test func aJournalThatACrashLeftIsRolledBack() async throws {
+        let fixture = try StoreFixture()
+        let queue = try DatabaseQueue(path: fixture.path)
+        try await queue.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA cache_size = 1; BEGIN; CREATE TABLE half (x)")
+            // More than the cache holds, so that the journal is flushed and the database written to.
+            for _ in 0..<20 { try db.execute(sql: "INSERT INTO half VALUES (zeroblob(9000))") }
+            for suffix in ["", "-journal"] {
+                try FileManager.default.copyItem(
+                    atPath: fixture.path + suffix, toPath: "\(fixture.folder)/copy.db\(suffix)")
+            }
+            try db.execute(sql: "ROLLBACK")
+        }
+        try queue.close()
+        let store = try fixture.openCopy("\(fixture.folder)/copy.db")
+        let acceptance = try await store.accept(Samples.job())
+        #expect(acceptance == .accepted)
+        await fixture.end(store)
+    }
+
     @Test func foldersThatCannotBeWrittenAreNamed() throws {
         let fixture = try StoreFixture()
         try Data([1]).write(to: URL(fileURLWithPath: "\(fixture.folder)/file"))
@@ -204,7 +239,8 @@ import Testing
 // MARK: - Crashed stores
 
 extension OpeningTests {
-    /// A store as a killed process leaves it: some jobs in the database, some in the log, and another store's log beside it.
+    /// A store as a killed process leaves it: some jobs in the database, some in the log, and another store's log
+    /// beside it.
     private func crashed(_ store: SQLiteJobStore, _ fixture: StoreFixture, to name: String = "copy") async throws
         -> String
     {

@@ -158,7 +158,8 @@ enum Samples {
         FinishedImage(
             imageIndex: index, imageID: id, width: 1024, height: 1536,
             attributes: ImageAttributes(
-                size: "1024x1536", quality: "high", background: "opaque", outputFormat: "png", createdAt: 1_790_000_000),
+                size: "1024x1536", quality: "high", background: "opaque", outputFormat: "png",
+                createdAt: 1_790_000_000),
             fileSize: 1_500_000,
             usage: Usage(inputTokens: 1, inputTextTokens: 2, inputImageTokens: 3, outputTokens: 4, totalTokens: 5),
             revisedPrompt: "a red lamp")

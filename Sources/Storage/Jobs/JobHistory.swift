@@ -47,8 +47,8 @@ package struct HistoryPage: Sendable {
     }
 }
 
-/// The place of a job in the history: jobs accepted later do not move it. Opaque to clients; it says nothing that the job
-/// itself does not, so it needs no signature.
+/// The place of a job in the history: jobs accepted later do not move it. Opaque to clients; it says nothing that the
+/// job itself does not, so it needs no signature.
 package struct HistoryCursor: Hashable, Sendable {
     package let createdAt: Timestamp
     package let job: JobID

@@ -10,32 +10,36 @@ package typealias StoreCompletion<Value> = @Sendable (Result<Value, GatewayError
 ///
 /// Operations with `completed` are durable when it is told success. It is called once, from the store's thread, or
 /// before the call returns when the store refuses at once. Failures are `GatewayError`s: `overloaded` (too much waits),
-/// `storage_full` (mends itself), `storage_unavailable`, `draining` (the store is closed), and what each operation names.
+/// `storage_full` (mends itself), `storage_unavailable`, `draining` (the store is closed), and what each operation
+/// names.
 ///
 /// What tells of something that has happened already (``handle(_:of:attempt:imageIndex:completed:)``,
 /// ``record(_:of:at:)``, ``terminal(_:of:at:webhooks:completed:)``) is kept and written later when the disk is full or
-/// the database does not answer,
-/// although its `completed` is told of the failure.
+/// the database does not answer, although its `completed` is told of the failure.
 package protocol JobStore: Sendable {
-    /// The start counter of this process, the high half of every `seq`. No other process that uses the store has the same.
+    /// The start counter of this process, the high half of every `seq`. No other process that uses the store has the
+    /// same.
     var epoch: UInt32 { get }
 
     /// Makes the job durable, pictures of its request included.
     ///
-    /// A key that was used within 24 hours in the same scope is answered from what it was used for; nothing is stored then.
+    /// A key that was used within 24 hours in the same scope is answered from what it was used for; nothing is stored
+    /// then.
     func accept(_ job: AcceptedJob) async throws(GatewayError) -> Acceptance
 
     /// To be awaited before the first byte leaves for the upstream.
     ///
-    /// Fails with `conflict` when this attempt at this picture was made already or the job is over, and with `not_found`.
+    /// Fails with `conflict` when this attempt at this picture was made already or the job is over, and with
+    /// `not_found`.
     func submitting(_ submission: Submission, of job: JobID, completed: @escaping StoreCompletion<Void>)
 
-    /// The upstream's own name of what was submitted, to be awaited before it is asked about. A later handle of the same
-    /// attempt replaces the earlier one. Fails with `not_found` when nothing was submitted.
+    /// The upstream's own name of what was submitted, to be awaited before it is asked about. A later handle of the
+    /// same attempt replaces the earlier one. Fails with `not_found` when nothing was submitted.
     func handle(
         _ handle: String, of job: JobID, attempt: Int, imageIndex: Int, completed: @escaping StoreCompletion<Void>)
 
-    /// Rides along with the next commit, at the latest after a tenth of a second. Nothing is written once the job is over.
+    /// Rides along with the next commit, at the latest after a tenth of a second. Nothing is written once the job is
+    /// over.
     func record(_ update: JobUpdate, of job: JobID, at: Timestamp)
 
     /// Ends the job. The first terminal event wins, also across restarts and processes; webhooks are enqueued in the

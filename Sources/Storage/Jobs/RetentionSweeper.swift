@@ -18,8 +18,8 @@ package struct RetentionSweeper: Service {
 
     /// - Parameters:
     ///   - retention: how long a job is kept after its end.
-    ///   - dropImages: removes pictures from the image store; called with none that it may not remove. When it throws, their
-    ///     jobs stay until the next round.
+    ///   - dropImages: removes pictures from the image store, also ones that are gone already. When it throws, their jobs
+    ///     stay until the next round.
     package init(
         store: any JobStore, retention: Duration, clock: any Clock<Duration>,
         now: @escaping @Sendable () -> Timestamp, dropImages: @escaping DropImages

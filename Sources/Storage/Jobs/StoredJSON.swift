@@ -1,8 +1,8 @@
 import NIOCore
 import StreamCodecs
 
-/// Model values as the store keeps them: one line of JSON each. Read back, a value is what it was but for what is left out on
-/// purpose: payloads (they are in the image store) and signed URLs (made anew when asked for).
+/// Model values as the store keeps them: one line of JSON each. Read back, a value is what it was but for what is left
+/// out on purpose: payloads (they are in the image store) and signed URLs (made anew when asked for).
 ///
 /// Fields that a reader does not know are skipped; names once written are never given another meaning.
 package enum StoredJSON {
