@@ -111,7 +111,9 @@ package struct RouteTable: Sendable {
     }
 
     /// One route. Defaults are filled in; nothing is left to be asked of the file.
-    package struct Route: Sendable {
+    ///
+    /// A class, since it is large and every request passes it on several times.
+    package final class Route: Sendable {
         package let name: String
         package let location: Location
         package let dialect: String
@@ -132,6 +134,34 @@ package struct RouteTable: Sendable {
         package let onDisconnect: DisconnectPolicy
         package let inputURLs: InputURLs
         package let heartbeat: Heartbeat
+
+        init(
+            name: String, location: Location, dialect: String, traits: DialectTraits, endpoints: [DialectEndpoint],
+            operation: ImageRequest.Operation, mode: RouteMode, match: Match, upstreams: [Target],
+            defaults: RequestFields?, force: RequestFields?, allow: Allowance, unsupported: UnsupportedPolicy,
+            auth: RouteAuth, delivery: Delivery, commit: Duration, onDisconnect: DisconnectPolicy, inputURLs: InputURLs,
+            heartbeat: Heartbeat
+        ) {
+            self.name = name
+            self.location = location
+            self.dialect = dialect
+            self.traits = traits
+            self.endpoints = endpoints
+            self.operation = operation
+            self.mode = mode
+            self.match = match
+            self.upstreams = upstreams
+            self.defaults = defaults
+            self.force = force
+            self.allow = allow
+            self.unsupported = unsupported
+            self.auth = auth
+            self.delivery = delivery
+            self.commit = commit
+            self.onDisconnect = onDisconnect
+            self.inputURLs = inputURLs
+            self.heartbeat = heartbeat
+        }
     }
 
     package enum Location: Hashable, Sendable {

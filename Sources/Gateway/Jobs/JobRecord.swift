@@ -47,9 +47,12 @@ package struct JobRecord: Sendable {
     }
 
     package init(_ job: Job) {
+        // The log keeps superseded previews for a reader that has not come yet; nobody who comes later wants them.
+        var events = job.log.retained
+        events.dropSupersededPreviews()
         self.init(
             id: job.id, owner: job.owner, route: job.plan.route, request: job.plan.request, delivery: job.plan.delivery,
-            upstream: job.plan.upstream.name, createdAt: job.createdAt, events: job.log.retained,
+            upstream: job.plan.upstream.name, createdAt: job.createdAt, events: events,
             lostThrough: job.log.standing.lostThrough, upstreamCancel: job.upstreamCancel)
     }
 

@@ -2,8 +2,8 @@ package import Dialects
 package import ImageGeneration
 package import Storage
 
-/// One job as its readers see it, whether it runs or is over.
-package struct JobView: Sendable {
+/// One job as its readers see it, whether it runs or is over. A class, since it is large and much passed on.
+package final class JobView: Sendable {
     package let id: JobID
     /// Nil for nobody.
     package let owner: String?

@@ -4,10 +4,10 @@ import Synchronization
 import Transport
 
 /// A route table with everything made that it names: what requests are served by until the next reload.
-struct LiveTable: Sendable {
+final class LiveTable: Sendable {
     let table: RouteTable
     /// Base of absolute URLs, without trailing slash.
-    private(set) var publicURL: String
+    let publicURL: String
     private let targets: [String: UpstreamTarget]
 
     /// - Parameters:
@@ -24,12 +24,14 @@ struct LiveTable: Sendable {
         self.targets = targets
     }
 
-    /// The same under another public URL.
-    func published(at publicURL: String) -> LiveTable {
-        var table = self
-        table.publicURL = publicURL
-        return table
+    private init(_ other: LiveTable, publicURL: String) {
+        self.table = other.table
+        self.targets = other.targets
+        self.publicURL = publicURL
     }
+
+    /// The same under another public URL.
+    func published(at publicURL: String) -> LiveTable { LiveTable(self, publicURL: publicURL) }
 
     /// Nil for an upstream that is not available.
     func target(_ target: RouteTable.Target) -> UpstreamTarget? {

@@ -80,21 +80,7 @@ package struct JobJournal: Sendable {
     package mutating func dropSupersededPreviews() {
         guard self.keepsSuperseded else { return }
         self.keepsSuperseded = false
-        // Backwards over what there is, moving what stays to the end: nothing is allocated for one picture or a few.
-        var superseded: [Int] = []
-        var kept = self.entries.endIndex
-        for index in self.entries.indices.reversed() {
-            let entry = self.entries[index]
-            if let picture = entry.event.previewedPicture {
-                if superseded.contains(picture) { continue }
-                superseded.append(picture)
-            } else if case .image(let image) = entry.event {
-                superseded.append(image.imageIndex)
-            }
-            kept -= 1
-            if kept != index { self.entries[kept] = entry }
-        }
-        self.entries.removeSubrange(..<kept)
+        self.entries.dropSupersededPreviews()
     }
 
     /// Retained events behind `position`, oldest first.
@@ -164,5 +150,26 @@ extension JobEvent {
 
     fileprivate var isTextDelta: Bool {
         if case .textDelta = self { true } else { false }
+    }
+}
+
+extension [SequencedEvent] {
+    /// Drops the previews that newer ones, or their finished picture, superseded.
+    package mutating func dropSupersededPreviews() {
+        // Backwards over what there is, moving what stays to the end: nothing is allocated for one picture or a few.
+        var superseded: [Int] = []
+        var kept = self.endIndex
+        for index in self.indices.reversed() {
+            let entry = self[index]
+            if let picture = entry.event.previewedPicture {
+                if superseded.contains(picture) { continue }
+                superseded.append(picture)
+            } else if case .image(let image) = entry.event {
+                superseded.append(image.imageIndex)
+            }
+            kept -= 1
+            if kept != index { self[kept] = entry }
+        }
+        self.removeSubrange(..<kept)
     }
 }
