@@ -60,11 +60,14 @@ package struct MultipartFormWriter: Sendable {
         self.text.writeStaticString("\r\n")
     }
 
-    /// As browsers do: https://html.spec.whatwg.org/#multipart-form-data
+    /// As browsers do: https://html.spec.whatwg.org/#multipart-form-data. Only a backslash before another one or before the closing
+    /// quote is not left alone: many readers take it for an escape there, and the name would not end where it should.
     private mutating func writeEscaped(_ name: String) {
-        for byte in name.utf8 {
+        let bytes = Array(name.utf8)
+        for (index, byte) in bytes.enumerated() {
             switch byte {
             case 0x22: self.text.writeStaticString("%22")
+            case 0x5C where index + 1 == bytes.count || bytes[index + 1] == 0x5C: self.text.writeStaticString("%5C")
             case 0x0D: self.text.writeStaticString("%0D")
             case 0x0A: self.text.writeStaticString("%0A")
             default: self.text.writeInteger(byte)

@@ -213,6 +213,17 @@ import Testing
         #expect(parts.map(\.body) == [ByteBuffer(string: "A fox\r\n\u{1F98A}"), file, ByteBuffer()])
     }
 
+    @Test("no name leaves its quotes", arguments: [#"a\"#, #"\\"#, #"\\a\"#, "\"", "a\r\nb: c", "%5C"])
+    func hostileNamesStayInside(name: String) throws {
+        var writer = MultipartFormWriter()
+        writer.append(name: name, fileName: name, contentType: "image/png", body: ByteBuffer(string: "body"))
+        let boundary = writer.boundary
+        var written = ByteBuffer()
+        for piece in writer.finish() { written.writeImmutableBuffer(piece) }
+        let parts = try MultipartForm.parts(written, boundary: boundary)
+        #expect(parts.map { String(buffer: $0.body) } == ["body"])
+    }
+
     @Test func theWriterTakesOnlyBoundariesOfTheStandard() {
         #expect(MultipartFormWriter(boundary: "a b")?.boundary == "a b")
         for boundary in ["", "a ", "a\"", "a\r\n", "\u{E9}", String(repeating: "x", count: 71)] {
