@@ -198,8 +198,9 @@ def test_unusable_database(tmp_path, damage):
         database.write_bytes(b"x" * 8192)
     elif damage == "newer":
         with sqlite3.connect(database) as connection:
-            connection.execute("CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)")
-            connection.execute("INSERT INTO grdb_migrations VALUES ('from the future')")
+            connection.execute("CREATE TABLE job (id TEXT)")
+            connection.execute("PRAGMA application_id = 1397115988")
+            connection.execute("PRAGMA user_version = 999")
         connection.close()
     elif damage == "truncated":
         with sqlite3.connect(database) as connection:

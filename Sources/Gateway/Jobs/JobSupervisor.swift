@@ -74,7 +74,7 @@ package final class JobSupervisor: Sendable {
     /// - Throws: `draining`, `overloaded`, `unsupported_parameter`.
     package func start(_ plan: JobPlan, owner: String? = nil) throws(GatewayError) -> Job {
         let prepared = try self.prepare(plan)
-        return self.begin(prepared, plan, owner: owner, recorder: nil)
+        return self.begin(prepared, plan, owner: owner, recorder: nil, expectsReader: false)
     }
 
     package enum Acceptance: Sendable {
@@ -88,7 +88,9 @@ package final class JobSupervisor: Sendable {
     func accept(_ plan: JobPlan, _ terms: AcceptanceTerms) async throws(GatewayError) -> Acceptance {
         let prepared = try self.prepare(plan)
         guard let store = self.store else {
-            return .started(self.begin(prepared, plan, owner: terms.owner, recorder: nil))
+            return .started(
+                self.begin(
+                    prepared, plan, owner: terms.owner, recorder: nil, expectsReader: terms.mode == .stream))
         }
         switch try await store.accept(terms.acceptedJob(prepared.id, plan, at: prepared.createdAt)) {
         case .accepted: break
@@ -99,7 +101,9 @@ package final class JobSupervisor: Sendable {
                 parameter: "Idempotency-Key")
         }
         let recorder = JobRecorder(store: store, job: prepared.id)
-        return .started(self.begin(prepared, plan, owner: terms.owner, recorder: recorder))
+        return .started(
+            self.begin(
+                prepared, plan, owner: terms.owner, recorder: recorder, expectsReader: terms.mode == .stream))
     }
 
     private struct Prepared {
@@ -123,9 +127,12 @@ package final class JobSupervisor: Sendable {
         return Prepared(id: id, exchange: exchange, createdAt: self.now())
     }
 
-    private func begin(_ prepared: Prepared, _ plan: JobPlan, owner: String?, recorder: JobRecorder?) -> Job {
+    private func begin(
+        _ prepared: Prepared, _ plan: JobPlan, owner: String?, recorder: JobRecorder?, expectsReader: Bool
+    ) -> Job {
         let job = Job(
-            id: prepared.id, owner: owner, plan: plan, createdAt: prepared.createdAt, log: EventLog(epoch: self.epoch))
+            id: prepared.id, owner: owner, plan: plan, createdAt: prepared.createdAt,
+            log: EventLog(epoch: self.epoch, expectsReader: expectsReader))
         self.run(job, prepared.exchange, recorder, from: .beginning)
         return job
     }

@@ -109,14 +109,17 @@ final class StreamWriter {
         var wrote = false
         while self.end == nil {
             wrote = self.writePending() || wrote
-            guard self.pending.isEmpty else { break }
+            guard self.pending.isEmpty else {
+                self.subscription.pause()
+                break
+            }
             if self.sawTerminal {
                 self.finishResponse(.finished)
             } else if let error = self.interruption {
                 self.encodeInterruption(error)
                 if self.pending.isEmpty { self.finishResponse(.interrupted) }
             } else {
-                let events = self.subscription.read(orWake: self.wake)
+                let events = self.subscription.read(comesBack: true, orWake: self.wake)
                 guard !events.isEmpty else { break }
                 self.encode(events)
             }

@@ -45,9 +45,16 @@ package final class EventLog: Sendable {
         let wake: @Sendable () -> Void
     }
 
-    /// - Parameter epoch: the start counter of this process, the high half of every `seq`.
-    package init(epoch: UInt32) {
-        self.state = Mutex(State(journal: JobJournal(epoch: epoch)))
+    /// Stands for the first reader until it comes.
+    private static let expectedReader = ObjectIdentifier(EventLog.self)
+
+    /// - Parameters:
+    ///   - epoch: the start counter of this process, the high half of every `seq`.
+    ///   - expectsReader: somebody will read from the first event on, and loses no preview by coming a moment after it.
+    package init(epoch: UInt32, expectsReader: Bool = false) {
+        var state = State(journal: JobJournal(epoch: epoch))
+        if expectsReader { state.awaited = [Self.expectedReader] }
+        self.state = Mutex(state)
     }
 
     /// A log as it was kept, to be read on: see ``JobJournal/init(retained:lostThrough:)``.
@@ -122,6 +129,7 @@ package final class EventLog: Sendable {
         let subscription = EventSubscription(log: self, position: position ?? EventSequence(rawValue: 0))
         self.state.withLock { state in
             state.readers += 1
+            state.awaited.removeAll { $0 == Self.expectedReader }
             state.awaited.append(ObjectIdentifier(subscription))
         }
         return subscription
@@ -131,17 +139,21 @@ package final class EventLog: Sendable {
     package var readerCount: Int { self.state.withLock { $0.readers } }
 
     fileprivate func read(
-        after position: EventSequence, reader: ObjectIdentifier, orWake wake: @escaping @Sendable () -> Void
+        after position: EventSequence, reader: ObjectIdentifier, comesBack: Bool,
+        orWake wake: @escaping @Sendable () -> Void
     ) -> [SequencedEvent] {
         self.state.withLock { state in
             let entries = Array(state.journal.entries(after: position))
             state.forget(reader)
+            if comesBack, !entries.isEmpty { state.awaited.append(reader) }
             if entries.isEmpty, state.journal.terminal == nil {
                 state.waiting.append(WaitingReader(id: reader, wake: wake))
             }
             return entries
         }
     }
+
+    fileprivate func pause(reader: ObjectIdentifier) { self.state.withLock { $0.forget(reader) } }
 
     /// - Returns: whether no reader is left.
     fileprivate func close(reader: ObjectIdentifier) -> Bool {
@@ -170,12 +182,21 @@ package final class EventSubscription: Sendable {
 
     /// Takes what is there, oldest first. When nothing is, `wake` is called once something may be, from whichever thread
     /// writes it; after the terminal event nothing more comes and `wake` is never called.
-    package func read(orWake wake: @escaping @Sendable () -> Void) -> [SequencedEvent] {
+    ///
+    /// - Parameter comesBack: the reader reads again as soon as it has dealt with these, or calls ``pause()``: until then nothing that
+    ///   comes meanwhile is superseded for it.
+    package func read(
+        comesBack: Bool = false, orWake wake: @escaping @Sendable () -> Void
+    ) -> [SequencedEvent] {
         let position = self.state.withLock { $0.position }
-        let events = self.log.read(after: position, reader: ObjectIdentifier(self), orWake: wake)
+        let events = self.log.read(
+            after: position, reader: ObjectIdentifier(self), comesBack: comesBack, orWake: wake)
         if let last = events.last { self.state.withLock { $0.position = max($0.position, last.sequence) } }
         return events
     }
+
+    /// The reader's client is slow: until it reads again, newer previews supersede older ones.
+    package func pause() { self.log.pause(reader: ObjectIdentifier(self)) }
 
     /// Ends the reader. Idempotent.
     /// - Returns: whether this call ended the log's last reader.
