@@ -8,12 +8,13 @@ import Storage
 /// The job store that `storage.jobs` asks for.
 enum OpenedJobStore {
     /// Nil where the configuration asks for none.
-    /// - Throws: `SQLiteStoreError` for a database that cannot be used; it is left as it is.
+    /// - Throws: `SQLiteStoreError` for a database that cannot be used; it is left as it is. `StartCounterError` for a counter of earlier
+    ///   starts that cannot be read: without it event ids might come a second time.
     static func open(_ table: RouteTable, stateFolder: String, logger: Logger) throws -> JobStorage? {
         guard let jobs = table.storage.jobs else { return nil }
         var configuration = SQLiteJobStore.Configuration(path: jobs.database)
         configuration.keepsPrompts = jobs.keepsPrompts
-        configuration.olderEpoch = (try? StartCounter.current(at: "\(stateFolder)/epoch")) ?? 0
+        configuration.olderEpoch = try StartCounter.current(at: "\(stateFolder)/epoch")
         let folder = jobs.database.lastIndex(of: "/").map { String(jobs.database[..<$0]) } ?? "."
         let store = try SQLiteJobStore.open(
             configuration, uploads: UploadFolder(folder: "\(folder)/uploads", threads: .singleton),

@@ -41,9 +41,8 @@ package final class JobDirectory: Sendable {
     package var heldBytes: Int { self.state.withLock { $0.heldBytes } }
 
     package func find(_ id: JobID) -> JobView? {
-        self.state.withLock { state in
-            state.running[id].map { JobView($0) } ?? state.finished[id].map { JobView($0) }
-        }
+        let (job, record) = self.state.withLock { ($0.running[id], $0.finished[id]) }
+        return job.map { JobView($0) } ?? record.map { JobView($0) }
     }
 
     /// The record of a job that is over.

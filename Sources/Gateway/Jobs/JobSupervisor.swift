@@ -87,20 +87,15 @@ package final class JobSupervisor: Sendable {
     /// - Throws: as ``start(_:owner:)``, and `idempotency_mismatch`, `storage_full`, `storage_unavailable`.
     func accept(_ plan: JobPlan, _ terms: AcceptanceTerms) async throws(GatewayError) -> Acceptance {
         let prepared = try self.prepare(plan)
-        guard let store = self.store else {
-            return .started(
-                self.begin(
-                    prepared, plan, owner: terms.owner, recorder: nil, expectsReader: terms.mode == .stream))
-        }
-        switch try await store.accept(terms.acceptedJob(prepared.id, plan, at: prepared.createdAt)) {
-        case .accepted: break
+        switch try await self.store?.accept(terms.acceptedJob(prepared.id, plan, at: prepared.createdAt)) {
+        case .accepted, nil: break
         case .existing(let id): return .existing(id)
         case .otherBody:
             throw GatewayError(
                 .idempotencyMismatch, "This Idempotency-Key was used for another request.",
                 parameter: "Idempotency-Key")
         }
-        let recorder = JobRecorder(store: store, job: prepared.id)
+        let recorder = self.store.map { JobRecorder(store: $0, job: prepared.id) }
         return .started(
             self.begin(
                 prepared, plan, owner: terms.owner, recorder: recorder, expectsReader: terms.mode == .stream))

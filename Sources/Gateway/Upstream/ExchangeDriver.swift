@@ -11,8 +11,9 @@ import Transport
 /// thread.
 ///
 /// Proof of `@unchecked Sendable`: `start` touches the stored `var`s before it gives anybody a way to reach the driver.
-/// From then on they are touched on the session's thread alone: its callbacks come there, and the beginning, cancelling
-/// and stored pictures go there through the session's queue, which also orders them behind `start`.
+/// From then on they are touched on the session's thread alone: its callbacks come there, and the beginning, commands, stored
+/// pictures and the job store's answers, from whichever thread, go there through the session's queue, which also orders them
+/// behind `start`.
 final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     struct Environment: Sendable {
         var transport: any UpstreamTransport
