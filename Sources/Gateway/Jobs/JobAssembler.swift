@@ -13,8 +13,8 @@ struct JobAssembler {
         case store(imageIndex: Int, ImageID, ImagePayload, ImageFormat)
         /// Call ``flushStage(now:)`` after the delay.
         case flushStage(afterMilliseconds: Int)
-        /// The job is over; its terminal event is among the steps before.
-        case ended
+        /// The job is over, with this terminal event. Always the last step.
+        case end(JobEvent)
     }
 
     private struct Picture {
@@ -317,8 +317,8 @@ struct JobAssembler {
         guard self.isFinishing, self.pictures.values.allSatisfy(\.isKept) else { return [] }
         self.isOver = true
         let images = self.pictures.sorted { $0.key < $1.key }.map(\.value.image)
-        guard !images.isEmpty else { return [.append(.error(self.failure), stage: .error, progress: nil), .ended] }
-        return [.append(.completed(self.completion(images, now: now)), stage: .completed, progress: 100), .ended]
+        guard !images.isEmpty else { return [.end(.error(self.failure))] }
+        return [.end(.completed(self.completion(images, now: now)))]
     }
 
     private var failure: GatewayError {
@@ -370,8 +370,7 @@ struct JobAssembler {
     mutating func cancel(_ reason: Cancellation.Reason, now: Timestamp) -> [Step] {
         guard !self.isOver else { return [] }
         self.isOver = true
-        let event = JobEvent.cancelled(Cancellation(reason: reason, billed: self.mayBeBilled))
-        return [.append(event, stage: .cancelled, progress: nil), .ended]
+        return [.end(.cancelled(Cancellation(reason: reason, billed: self.mayBeBilled)))]
     }
 
     private func elapsed(since start: Timestamp, _ end: Timestamp) -> Int {

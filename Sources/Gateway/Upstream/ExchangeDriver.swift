@@ -356,9 +356,6 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func perform(_ steps: [JobAssembler.Step], now: Timestamp) {
         for step in steps {
             switch step {
-            case .append(let event, _, _) where event.isTerminal:
-                // The job's end goes with it.
-                return self.end(event, now: now)
             case .append(let event, let stage, let progress):
                 let entry = self.job.log.append(event, at: now, stage: stage, progress: progress)
                 if let entry { self.environment.recorder?.record(entry) }
@@ -366,8 +363,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 self.keep(payload, id: id, format: format, index: index)
             case .flushStage(let delay):
                 self.session?.schedule(OwnTimer.stage, after: .milliseconds(delay))
-            case .ended:
-                break
+            case .end(let event):
+                self.end(event, now: now)
             }
         }
     }

@@ -48,18 +48,23 @@ struct AssemblerRun {
     private mutating func take(_ steps: [JobAssembler.Step]) {
         for step in steps {
             switch step {
-            case .append(let event, let stage, let progress):
-                guard let entry = self.journal.append(event, at: self.now, stage: stage, progress: progress) else {
-                    self.steps.append("refused")
-                    continue
-                }
-                self.written.append(entry)
-                self.steps.append(Self.word(entry))
+            case .append(let event, let stage, let progress): self.write(event, stage, progress)
             case .store(let index, _, _, let format): self.steps.append("store \(index) \(format.rawValue)")
             case .flushStage(let delay): self.steps.append("flush \(delay)")
-            case .ended: self.steps.append("ended")
+            case .end(let event):
+                self.write(event, nil, nil)
+                self.steps.append("ended")
             }
         }
+    }
+
+    private mutating func write(_ event: JobEvent, _ stage: Stage?, _ progress: Int?) {
+        guard let entry = self.journal.append(event, at: self.now, stage: stage, progress: progress) else {
+            self.steps.append("refused")
+            return
+        }
+        self.written.append(entry)
+        self.steps.append(Self.word(entry))
     }
 
     private static func word(_ entry: SequencedEvent) -> String {
