@@ -35,7 +35,8 @@ struct OpenAIImagesRequestBody {
         if let key = self.configuration.apiKey { call.headers[.authorization] = "Bearer \(key)" }
         call.headers[.accept] = self.streams ? "text/event-stream, application/json" : "application/json"
         if isEdit, !self.hasReferences {
-            var form = MultipartBody(entropy: entropy)
+            var generator = SplitMix(state: entropy)
+            var form = MultipartFormWriter(drawingFrom: &generator)
             try self.write(into: &form)
             call.headers[.contentType] = form.contentType
             call.body = form.finish()
@@ -105,7 +106,7 @@ struct OpenAIImagesRequestBody {
 // MARK: Form
 
 extension OpenAIImagesRequestBody {
-    private func write(into form: inout MultipartBody) throws(GatewayError) {
+    private func write(into form: inout MultipartFormWriter) throws(GatewayError) {
         form.append(name: "prompt", text: self.request.prompt)
         for field in self.scalars { form.append(name: field.name, text: field.value.text) }
         let name = self.request.images.count == 1 ? "image" : "image[]"
@@ -118,7 +119,7 @@ extension OpenAIImagesRequestBody {
     }
 
     private func append(
-        _ image: InputImage, name: String, fileName: String, parameter: String, to form: inout MultipartBody
+        _ image: InputImage, name: String, fileName: String, parameter: String, to form: inout MultipartFormWriter
     ) throws(GatewayError) {
         let bytes: ByteBuffer
         switch image.content {
@@ -133,7 +134,7 @@ extension OpenAIImagesRequestBody {
         let type = InputMediaType.of(image, bytes: bytes)
         form.append(
             name: name, fileName: "\(fileName).\(InputMediaType.fileExtension(of: type))", contentType: type,
-            bytes: bytes)
+            body: bytes)
     }
 }
 

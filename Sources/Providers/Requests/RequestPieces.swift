@@ -19,41 +19,8 @@ struct SplicingWriter {
     consuming func finish() -> [ByteBuffer] { self.pieces + [self.json.buffer] }
 }
 
-/// `multipart/form-data` in pieces: the bytes of files are not copied.
-struct MultipartBody {
-    let boundary: String
-    private var pieces: [ByteBuffer] = []
-    private var text = ByteBuffer()
-
-    init(entropy: UInt64) {
-        var generator = SplitMix(state: entropy)
-        self.boundary = "safelight-" + [generator.next(), generator.next()].map { String($0, radix: 36) }.joined()
-    }
-
-    var contentType: String { "multipart/form-data; boundary=\(self.boundary)" }
-
-    /// Names and file names are the gateway's own and need no escaping.
-    mutating func append(name: String, text: String) {
-        self.text.writeString(
-            "--\(self.boundary)\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n\(text)\r\n")
-    }
-
-    mutating func append(name: String, fileName: String, contentType: String, bytes: ByteBuffer) {
-        self.text.writeString(
-            "--\(self.boundary)\r\nContent-Disposition: form-data; name=\"\(name)\"; filename=\"\(fileName)\"\r\n"
-                + "Content-Type: \(contentType)\r\n\r\n")
-        self.pieces += [self.text, bytes]
-        self.text = ByteBuffer(string: "\r\n")
-    }
-
-    consuming func finish() -> [ByteBuffer] {
-        self.text.writeString("--\(self.boundary)--\r\n")
-        return self.pieces + [self.text]
-    }
-}
-
 /// Deterministic numbers from a job's entropy.
-struct SplitMix: Sendable {
+struct SplitMix: RandomNumberGenerator, Sendable {
     var state: UInt64
 
     mutating func next() -> UInt64 {

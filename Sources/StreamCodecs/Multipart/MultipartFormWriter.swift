@@ -9,6 +9,11 @@ package struct MultipartFormWriter: Sendable {
     /// A boundary of 128 random bits, which no content holds.
     package init() {
         var generator = SystemRandomNumberGenerator()
+        self.init(drawingFrom: &generator)
+    }
+
+    /// The same from a generator of the caller's, for bodies that have to come out the same again.
+    package init(drawingFrom generator: inout some RandomNumberGenerator) {
         let bits = [generator.next(), generator.next()] as [UInt64]
         self.boundary = "safelight-" + bits.map { String($0, radix: 36) }.joined()
     }
@@ -20,7 +25,10 @@ package struct MultipartFormWriter: Sendable {
     }
 
     /// The value of the request's `Content-Type`.
-    package var contentType: String { "multipart/form-data; boundary=\"\(self.boundary)\"" }
+    package var contentType: String {
+        let isToken = self.boundary.utf8.allSatisfy(HeaderParameters.isToken)
+        return "multipart/form-data; boundary=" + (isToken ? self.boundary : "\"\(self.boundary)\"")
+    }
 
     package mutating func append(name: String, text: String) {
         self.writeHead(name: name, fileName: nil, contentType: nil)
