@@ -3,9 +3,19 @@ package import NIOCore
 /// What a client wants, free of any API's spelling. Dialects decode into it, providers encode from it.
 package struct ImageRequest: Sendable {
     package var operation: Operation
+    /// Where the client sent a conversation: the text of its last message by the user.
     package var prompt: String
+    /// The conversation, oldest first, up to the message whose text is ``prompt``; empty where the client sent a prompt
+    /// alone. Pictures of that last message are in ``images`` and not here.
+    package var messages: [Message]
+    /// What the upstream's model is told ahead of the conversation.
+    package var instructions: String?
+    /// Whether a picture is wanted at all.
+    package var picture: PictureWish
     package var negativePrompt: String?
     package var model: String?
+    /// The model that draws, where ``model`` converses.
+    package var imageModel: String?
     /// Pictures asked for; at least 1.
     package var count: Int
     package var size: Size?
@@ -22,6 +32,8 @@ package struct ImageRequest: Sendable {
     package var images: [InputImage]
     package var mask: InputImage?
     package var user: String?
+    /// The client's own labels, at most 16; handed to upstreams that keep such.
+    package var metadata: [String: String]
     /// Fields that some upstreams know and the model has no word for, kept as scalar text: `moderation`,
     /// `input_fidelity`, `stages`' `blog_id`, `is_draft`, …
     package var extensions: [String: ExtensionValue]
@@ -29,12 +41,37 @@ package struct ImageRequest: Sendable {
     package init(operation: Operation, prompt: String) {
         self.operation = operation
         self.prompt = prompt
+        self.messages = []
+        self.picture = .always
         self.count = 1
         self.images = []
+        self.metadata = [:]
         self.extensions = [:]
     }
 
     package enum Operation: String, Sendable, CaseIterable { case generate, edit }
+
+    package struct Message: Sendable {
+        package var role: Role
+        package var text: String
+        /// Pictures of an earlier message.
+        package var images: [InputImage]
+
+        package init(role: Role, text: String, images: [InputImage] = []) {
+            self.role = role
+            self.text = text
+            self.images = images
+        }
+
+        package enum Role: String, Sendable, CaseIterable { case system, user, assistant }
+    }
+
+    package enum PictureWish: String, Sendable, CaseIterable {
+        case always
+        /// The upstream's model decides.
+        case model
+        case never
+    }
 
     /// The three ways clients name a size. `named` is passed on as the upstream's own word (`auto`, `1024x1024`).
     package enum Size: Hashable, Sendable {

@@ -37,6 +37,8 @@ extension StoredJSON {
             writer.beginObject()
             writer.field("prompt", request.prompt)
             writer.field("negative_prompt", request.negativePrompt)
+            writer.field("instructions", request.instructions)
+            if !request.messages.isEmpty { self.write(request.messages, &uploads, &writer) }
             writer.endObject()
         }
         return RequestParts(request: text, prompts: prompts, uploads: uploads)
@@ -50,6 +52,8 @@ extension StoredJSON {
             let prompts = try self.read(prompts)
             request.prompt = try prompts.text("prompt")
             request.negativePrompt = prompts["negative_prompt"]?.string
+            request.instructions = prompts["instructions"]?.string
+            for message in prompts["messages"]?.elements ?? [] { request.messages.append(try self.message(message)) }
         }
         try self.readParameters(node, into: &request)
         for image in try node.required("images").elements { request.images.append(try self.input(image)) }
@@ -64,6 +68,11 @@ extension StoredJSON {
         if var mask = request.mask {
             try self.fill(&mask, from: &rest)
             request.mask = mask
+        }
+        for turn in request.messages.indices {
+            for index in request.messages[turn].images.indices {
+                try self.fill(&request.messages[turn].images[index], from: &rest)
+            }
         }
     }
 
@@ -84,7 +93,9 @@ extension StoredJSON {
 extension StoredJSON {
     private static func writeParameters(_ request: ImageRequest, _ writer: inout JSONWriter) {
         writer.field("operation", request.operation.rawValue)
+        if request.picture != .always { writer.field("picture", request.picture.rawValue) }
         writer.field("model", request.model)
+        writer.field("image_model", request.imageModel)
         writer.field("n", request.count)
         if let size = request.size { self.write(size, &writer) }
         writer.field("quality", request.quality)
@@ -95,6 +106,7 @@ extension StoredJSON {
         writer.field("seed", request.seed)
         writer.field("partial_images", request.partialImages)
         writer.field("user", request.user)
+        if !request.metadata.isEmpty { self.write(request.metadata, &writer) }
         writer.key("extensions")
         writer.beginObject()
         for (name, value) in request.extensions.sorted(by: { $0.key < $1.key }) {
@@ -109,7 +121,9 @@ extension StoredJSON {
     }
 
     private static func readParameters(_ node: JSONNode, into request: inout ImageRequest) throws(StoredJSONError) {
+        if node["picture"] != nil { request.picture = try node.word("picture") as ImageRequest.PictureWish }
         request.model = node["model"]?.string
+        request.imageModel = node["image_model"]?.string
         request.count = try node.integer("n")
         request.size = try self.size(node)
         request.quality = node["quality"]?.string
@@ -120,9 +134,20 @@ extension StoredJSON {
         request.seed = node["seed"]?.integer
         request.partialImages = node.optionalInteger("partial_images")
         request.user = node["user"]?.string
+        for member in node["metadata"]?.members ?? [] { request.metadata[member.key] = member.value.string }
         for member in try node.required("extensions").members {
             request.extensions[member.key] = try self.extensionValue(member.value)
         }
+    }
+
+    private static func write(_ metadata: [String: String], _ writer: inout JSONWriter) {
+        writer.key("metadata")
+        writer.beginObject()
+        for (name, value) in metadata.sorted(by: { $0.key < $1.key }) {
+            writer.key(dynamic: name)
+            writer.value(value)
+        }
+        writer.endObject()
     }
 
     private static func extensionValue(_ node: JSONNode) throws(StoredJSONError) -> ImageRequest.ExtensionValue {
@@ -163,6 +188,34 @@ extension StoredJSON {
         let numbers = node.elements.compactMap(\.integer)
         guard numbers.count == 2 else { throw StoredJSONError("a size is no pair of integers") }
         return (Int(numbers[0]), Int(numbers[1]))
+    }
+}
+
+// MARK: - Conversations
+
+extension StoredJSON {
+    private static func write(
+        _ messages: [ImageRequest.Message], _ uploads: inout [ByteBuffer], _ writer: inout JSONWriter
+    ) {
+        writer.key("messages")
+        writer.beginArray()
+        for message in messages {
+            writer.beginObject()
+            writer.field("role", message.role.rawValue)
+            writer.field("text", message.text)
+            writer.key("images")
+            writer.beginArray()
+            for image in message.images { self.write(image, &uploads, &writer) }
+            writer.endArray()
+            writer.endObject()
+        }
+        writer.endArray()
+    }
+
+    private static func message(_ node: JSONNode) throws(StoredJSONError) -> ImageRequest.Message {
+        var message = ImageRequest.Message(role: try node.word("role"), text: try node.text("text"))
+        for image in try node.required("images").elements { message.images.append(try self.input(image)) }
+        return message
     }
 }
 
