@@ -162,7 +162,7 @@ private struct GatewayCore {
                 if supervisor.isDraining { return .draining }
                 if options.jobStore?.isWritable() == false { return .storageRefusesWrites }
                 return images?.store.gauge.isWritable == false ? .storageRefusesWrites : .ready
-            })
+            }, upstreams: { tables.current.reports })
         self.adminChannel = GatewayChannel(limits: { ConnectionLimits() }, ledger: ConnectionLedger()) {
             request, writer, _, connection in
             try await admin.respond(request, writer: writer, connection: connection)

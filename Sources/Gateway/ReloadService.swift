@@ -65,7 +65,10 @@ struct ReloadService: Service {
         }
         let publicURL = table.server.publicURL ?? self.tables.current.publicURL
         do {
-            self.tables.replace(try LiveTable(table, publicURL: publicURL, simulator: self.options.simulator))
+            self.tables.replace(
+                try LiveTable(
+                    table, publicURL: publicURL, simulator: self.options.simulator,
+                    conditions: self.tables.current.conditions))
         } catch {
             self.logger.error("routes.json not reloaded", metadata: ["problem": "\(error)"])
             return

@@ -106,6 +106,8 @@ package struct RouteTable: Sendable {
         package let resultHosts: [HostPattern]
         /// Result URLs may be plain http and lead into private networks. True for the simulator.
         package let privateNetwork: Bool
+        /// Its places, when it is left alone, what is asked again.
+        let steadiness: UpstreamCondition.Settings
 
         package var isAvailable: Bool { self.unavailableReason == nil }
     }
@@ -193,6 +195,14 @@ package struct RouteTable: Sendable {
         /// Sent instead of the client's model name; the route entry's, else the upstream's.
         package let model: String?
         package let timeouts: Timeouts
+        /// Set for members of a group, which follow one another.
+        package let share: Share?
+    }
+
+    /// A target's part in a group.
+    package struct Share: Hashable, Sendable {
+        package let group: String
+        package let weight: Int
     }
 
     package struct Timeouts: Hashable, Sendable {

@@ -14,28 +14,73 @@ extension RouteTableBuilder {
             return nil
         }
         var targets: [RouteTable.Target] = []
+        var isWhole = true
         for entry in entries.value {
             guard let name = entry.value.upstream else { continue }
-            guard let resolved = upstreams.first(where: { $0.name == name.value }) else {
-                self.reportUnknown("upstream", name, known: upstreams.map(\.name), later: [])
-                continue
+            let members = self.members(of: name, upstreams)
+            isWhole = isWhole && members != nil
+            for member in members ?? [] {
+                if let capabilities = member.resolved.capabilities, !capabilities.operations.contains(operation) {
+                    let shown = member.resolved.name
+                    self.report("upstream \"\(shown)\" cannot \(operation.rawValue) images", at: name.place)
+                }
+                guard let upstream = member.resolved.upstream else {
+                    isWhole = false
+                    continue
+                }
+                targets.append(
+                    RouteTable.Target(
+                        upstream: upstream, model: entry.value.model?.value ?? upstream.model,
+                        timeouts: RouteTable.Timeouts([
+                            entry.value.timeouts?.value, reader.own.timeouts?.value, member.resolved.timeouts,
+                            reader.defaults?.timeouts?.value,
+                        ]), share: member.share))
             }
-            if let capabilities = resolved.capabilities, !capabilities.operations.contains(operation) {
-                self.report("upstream \"\(name.value)\" cannot \(operation.rawValue) images", at: name.place)
-            }
-            guard let upstream = resolved.upstream else { continue }
-            targets.append(
-                RouteTable.Target(
-                    upstream: upstream, model: entry.value.model?.value ?? upstream.model,
-                    timeouts: RouteTable.Timeouts([
-                        entry.value.timeouts?.value, reader.own.timeouts?.value, resolved.timeouts,
-                        reader.defaults?.timeouts?.value,
-                    ])))
         }
-        if !targets.isEmpty, targets.count == entries.value.count, !targets.contains(where: \.upstream.isAvailable) {
+        if !targets.isEmpty, isWhole, !targets.contains(where: \.upstream.isAvailable) {
             self.report("no upstream of this route is available: requests get 503", at: entries.place, .warning)
         }
         return targets
+    }
+
+    /// The upstream of this name, or those of the group; nil after a report.
+    private mutating func members(
+        of name: Located<String>, _ upstreams: [ResolvedUpstream]
+    ) -> [(resolved: ResolvedUpstream, share: RouteTable.Share?)]? {
+        if let resolved = upstreams.first(where: { $0.name == name.value }) { return [(resolved, nil)] }
+        let groups = self.file.groups?.value ?? []
+        guard let group = groups.first(where: { $0.name == name.value }) else {
+            self.reportUnknown(
+                groups.isEmpty ? "upstream" : "upstream or group", name,
+                known: upstreams.map(\.name) + groups.map(\.name), later: [])
+            return nil
+        }
+        return (group.value ?? []).compactMap { member in
+            guard let upstream = member.value.upstream?.value,
+                let resolved = upstreams.first(where: { $0.name == upstream })
+            else { return nil }
+            return (resolved, RouteTable.Share(group: group.name, weight: member.value.weight?.value ?? 1))
+        }
+    }
+
+    /// Names in `groups`: of known upstreams, each once in a group, and no group called as an upstream.
+    mutating func checkGroups(_ upstreams: [ResolvedUpstream]) {
+        for group in self.file.groups?.value ?? [] {
+            if upstreams.contains(where: { $0.name == group.name }) {
+                let shown = ConfigurationText.quoted(group.name)
+                self.report("group \(shown) has the name of an upstream; expected another", at: group.place)
+            }
+            var seen: Set<String> = []
+            for member in group.value ?? [] {
+                guard let name = member.value.upstream else { continue }
+                if !upstreams.contains(where: { $0.name == name.value }) {
+                    self.reportUnknown("upstream", name, known: upstreams.map(\.name), later: [])
+                } else if !seen.insert(name.value).inserted {
+                    self.report(
+                        "upstream \(ConfigurationText.quoted(name.value)) is in the group twice", at: name.place)
+                }
+            }
+        }
     }
 
     mutating func checkNames(_ routes: [(route: RouteTable.Route, reader: RouteReader)]) {

@@ -90,7 +90,20 @@ extension RouteTableBuilder {
             unavailableReason: reason, model: given.model?.value, http: given.http?.value ?? .http1,
             proxy: given.proxy?.value, maximumEventBytes: given.event?.value ?? 64 << 20,
             resultHosts: given.resultHosts?.value.map(\.value) ?? [host].compactMap(\.self),
-            privateNetwork: given.privateNetwork?.value ?? isSimulated)
+            privateNetwork: given.privateNetwork?.value ?? isSimulated, steadiness: Self.steadiness(given))
+    }
+
+    private static func steadiness(_ given: RoutesFile.Upstream) -> UpstreamCondition.Settings {
+        var settings = UpstreamCondition.Settings()
+        settings.concurrency = given.concurrency?.value
+        if let seats = given.waiting?.value { settings.waiting = seats }
+        if let failures = given.breaker?.value.failures?.value { settings.breaker.failures = failures }
+        if let open = given.breaker?.value.open?.value { settings.breaker.openMilliseconds = Int(open.milliseconds) }
+        if let attempts = given.retry?.value.attempts?.value { settings.retry.attempts = attempts }
+        if let backoff = given.retry?.value.backoff?.value {
+            settings.retry.backoffMilliseconds = Int(backoff.milliseconds)
+        }
+        return settings
     }
 
     private func isLocal(_ host: String) -> Bool {

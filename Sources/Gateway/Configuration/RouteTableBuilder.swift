@@ -22,6 +22,7 @@ struct RouteTableBuilder {
         let admin = self.admin(beside: server.listen)
         let storage = self.storage()
         let upstreams = self.upstreams()
+        self.checkGroups(upstreams)
         let routes = self.routes(upstreams: upstreams)
         return RouteTable(
             server: server, admin: admin, storage: storage, upstreams: upstreams.compactMap(\.upstream), routes: routes)

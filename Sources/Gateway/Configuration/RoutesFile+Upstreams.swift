@@ -23,6 +23,14 @@ extension RoutesFile {
         package let resultHosts: Located<[Located<HostPattern>]>?
         /// Whether result URLs may be plain http and lead into private networks. Default false.
         package let privateNetwork: Located<Bool>?
+        /// Jobs at once. Default: any number; 1…1,000,000.
+        package let concurrency: Located<Int>?
+        /// Jobs that may wait for one of those places. Default 100, 0…10,000.
+        package let waiting: Located<Int>?
+        /// When the upstream is left alone.
+        package let breaker: Located<Breaker>?
+        /// What is asked again.
+        package let retry: Located<Retry>?
         /// The keys that are there.
         package let present: Set<Key>
 
@@ -35,10 +43,38 @@ extension RoutesFile {
             case privateNetwork = "private_network"
             case background, concurrency, waiting, breaker, retry
 
-            package static let later: [Key: LaterForm] = [
-                .background: .boolean, .concurrency: .count, .waiting: .count, .breaker: .anyObject, .retry: .anyObject,
-            ]
+            package static let later: [Key: LaterForm] = [.background: .boolean]
         }
+    }
+
+    /// `breaker`
+    package struct Breaker: Sendable {
+        /// Failures in a row after which the upstream is left alone. Default 5, 0…1000; 0: it never is.
+        package let failures: Located<Int>?
+        /// For how long, before one job may try. Default 5 s, 100 ms…1 h.
+        package let open: Located<Duration>?
+
+        package enum Key: String, ConfigurationKey { case failures, open }
+    }
+
+    /// `retry`
+    package struct Retry: Sendable {
+        /// Calls for one job, the first among them. Default 3, 1…10.
+        package let attempts: Located<Int>?
+        /// Before the second, doubled for each further one, with jitter. Default 250 ms, 1 ms…1 m.
+        package let backoff: Located<Duration>?
+
+        package enum Key: String, ConfigurationKey { case attempts, backoff }
+    }
+
+    /// A member of an entry of `groups`.
+    package struct GroupMember: Sendable {
+        /// Name of an upstream. Required.
+        package let upstream: Located<String>?
+        /// Its share of the work beside the other members'. Default 1, 1…1000.
+        package let weight: Located<Int>?
+
+        package enum Key: String, ConfigurationKey { case upstream, weight }
     }
 
     /// `timeouts`
@@ -81,7 +117,32 @@ extension RoutesFile.Upstream: ConfigurationObject {
         self.event = reader.read(.event, .size(in: 64 << 10...1 << 30))
         self.resultHosts = reader.read(.resultHosts, .list(of: .hostPattern))
         self.privateNetwork = reader.read(.privateNetwork, .boolean)
+        self.concurrency = reader.read(.concurrency, .integer(in: 1...1_000_000))
+        self.waiting = reader.read(.waiting, .integer(in: 0...10_000))
+        self.breaker = reader.read(.breaker, .object(RoutesFile.Breaker.self))
+        self.retry = reader.read(.retry, .object(RoutesFile.Retry.self))
         self.present = reader.present
+    }
+}
+
+extension RoutesFile.Breaker: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.failures = reader.read(.failures, .integer(in: 0...1000))
+        self.open = reader.read(.open, .duration(in: .milliseconds(100) ... .seconds(3600)))
+    }
+}
+
+extension RoutesFile.Retry: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.attempts = reader.read(.attempts, .integer(in: 1...10))
+        self.backoff = reader.read(.backoff, .duration(in: .milliseconds(1) ... .seconds(60)))
+    }
+}
+
+extension RoutesFile.GroupMember: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.upstream = reader.require(.upstream, .word)
+        self.weight = reader.read(.weight, .integer(in: 1...1000))
     }
 }
 

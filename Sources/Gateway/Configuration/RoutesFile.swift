@@ -9,6 +9,8 @@ package struct RoutesFile: Sendable {
     package let storage: Located<Storage>?
     /// Targets by name. Required; at least one.
     package let upstreams: Located<[NamedEntry<Upstream>]>?
+    /// Upstreams that share work by weight, by the name that routes use.
+    package let groups: Located<[NamedEntry<[Located<GroupMember>]>]>?
     /// What every route says unless it says otherwise itself: the keys of a route without `name`, `path` and `mount`.
     package let routeDefaults: Located<Route>?
     /// Client paths, first match first. Required; at least one.
@@ -35,7 +37,6 @@ package struct RoutesFile: Sendable {
                     ]))),
             .costs: .object(["image": .named(.number), "preview": .number]),
             .webhooks: .named(.object(["url": .text, "secret": .secret])),
-            .groups: .named(.list(.object(["upstream": .text, "weight": .count]))),
         ]
     }
 }
@@ -47,6 +48,7 @@ extension RoutesFile: ConfigurationObject {
         self.admin = reader.read(.admin, .object(Admin.self))
         self.storage = reader.read(.storage, .object(Storage.self))
         self.upstreams = reader.require(.upstreams, .named(.object(Upstream.self)))
+        self.groups = reader.read(.groups, .named(.list(of: .object(GroupMember.self), minimum: 1)))
         let ownToRoutes: Set<Route.Key> = [.name, .path, .mount]
         self.routeDefaults = reader.read(.routeDefaults, .object(Route.self, refused: ownToRoutes))
         self.routes = reader.require(.routes, .list(of: .object(Route.self), minimum: 1))

@@ -10,6 +10,7 @@ import StreamCodecs
 struct AdminResponder: Sendable {
     let gauges: @Sendable () -> GatewayGauges
     let readiness: @Sendable () -> Readiness
+    let upstreams: @Sendable () -> [LiveTable.UpstreamReport]
 
     /// Whether this process should be given new jobs; the first reason that applies.
     enum Readiness: Sendable {
@@ -43,17 +44,24 @@ struct AdminResponder: Sendable {
         switch scope.path {
         case "/healthz": return self.health(.ready)
         case "/readyz": return self.health(self.readiness())
+        case "/upstreams": return Self.document { UpstreamListing.write(self.upstreams(), into: &$0) }
         default: return GatewayResponder.failure(GatewayError(.notFound, "There is nothing at this path."))
         }
     }
 
     private func health(_ readiness: Readiness) -> DialectResponse {
+        var response = Self.document { self.gauges().write(into: &$0, status: readiness.status) }
+        if readiness != .ready { response.status = 503 }
+        return response
+    }
+
+    private static func document(_ write: (inout JSONWriter) -> Void) -> DialectResponse {
         var json = JSONWriter()
-        self.gauges().write(into: &json, status: readiness.status)
+        write(&json)
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
         fields[.cacheControl] = "no-store"
-        return DialectResponse(status: readiness == .ready ? 200 : 503, headers: fields, body: json.buffer)
+        return DialectResponse(status: 200, headers: fields, body: json.buffer)
     }
 
     private static func isLocal(_ authority: String?) -> Bool {

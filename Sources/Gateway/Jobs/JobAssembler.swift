@@ -24,6 +24,10 @@ struct JobAssembler {
     }
 
     private let plan: JobPlan
+    /// Of the attempt.
+    private var upstream: (name: String, model: String?)
+    private var request: ImageRequest
+    private var attempt = 1
     private let keepsImages: Bool
     private let createdAt: Timestamp
     private let makeImageID: @Sendable () -> ImageID
@@ -53,6 +57,8 @@ struct JobAssembler {
         plan: JobPlan, keepsImages: Bool, createdAt: Timestamp, makeImageID: @escaping @Sendable () -> ImageID
     ) {
         self.plan = plan
+        self.upstream = (plan.upstream.name, plan.upstream.model)
+        self.request = plan.request
         self.keepsImages = keepsImages
         self.createdAt = createdAt
         self.makeImageID = makeImageID
@@ -61,7 +67,7 @@ struct JobAssembler {
     /// The first event of every job.
     mutating func begin(now: Timestamp) -> [Step] {
         self.lastStageAt = now
-        var change = self.change("Waiting for \(self.plan.upstream.name).", now: now)
+        var change = self.change("Waiting for \(self.upstream.name).", now: now)
         change.dropped = self.plan.dropped
         return [.append(.stage(change), stage: .queued, progress: nil)]
     }
@@ -76,6 +82,63 @@ struct JobAssembler {
         change.reason = "restarted"
         return [.append(.stage(change), stage: self.stage, progress: progress)]
     }
+
+    // MARK: Attempts
+
+    /// Whether a failure can be made good by asking again: no client has seen anything of this attempt and nothing was paid.
+    func mayBeginAgain(after error: GatewayError) -> Bool {
+        guard !self.isOver, !self.isFinishing, self.pictures.isEmpty, self.firstPreview == nil else { return false }
+        return Self.dearer(error.billed, self.mayBeBilled, of: error) == .no && error.billed == .no
+    }
+
+    /// What the attempt before left is forgotten, but not what clients were shown.
+    mutating func beginAgain(attempt: Int) {
+        self.attempt = attempt
+        self.failures = []
+        self.mayBeBilled = .no
+        self.heldStatus = nil
+        self.lastStatus = nil
+    }
+
+    /// The upstream has no place yet.
+    mutating func wait(_ status: UpstreamStatus, now: Timestamp) -> [Step] {
+        guard !self.isOver else { return [] }
+        return self.apply(status, now: now)
+    }
+
+    /// The upstream has a place now.
+    mutating func admitted(now: Timestamp) -> [Step] {
+        let waited = self.heldStatus ?? self.lastStatus
+        self.heldStatus = nil
+        guard !self.isOver, waited?.queuePosition != nil else { return [] }
+        return self.announce(UpstreamStatus(stage: .queued), now: now)
+    }
+
+    /// The upstream is asked at `until`.
+    mutating func pause(reason: String, until: Timestamp, now: Timestamp) -> [Step] {
+        guard !self.isOver else { return [] }
+        self.lastStageAt = now
+        var change = self.change("Waiting to ask \(self.upstream.name) again.", now: now)
+        change.reason = reason
+        change.retryAt = until
+        return [.append(.stage(change), stage: self.stage, progress: nil)]
+    }
+
+    /// Another upstream is asked.
+    mutating func fallBack(
+        to target: UpstreamTarget, request: ImageRequest, dropped: [String], reason: String, now: Timestamp
+    ) -> [Step] {
+        self.upstream = (target.name, target.model)
+        self.request = request
+        guard !self.isOver else { return [] }
+        self.lastStageAt = now
+        var change = self.change("Asking \(target.name) instead.", now: now)
+        change.reason = reason
+        change.dropped = dropped
+        return [.append(.stage(change), stage: self.stage, progress: nil)]
+    }
+
+    // MARK: What happens
 
     /// A call that may cost something has sent its first byte.
     mutating func submitted() {
@@ -119,7 +182,7 @@ struct JobAssembler {
         }
     }
 
-    private func isWanted(_ index: Int) -> Bool { (0..<max(1, self.plan.request.count)).contains(index) }
+    private func isWanted(_ index: Int) -> Bool { (0..<max(1, self.request.count)).contains(index) }
 
     // MARK: Stages
 
@@ -145,7 +208,7 @@ struct JobAssembler {
         self.lastStatus = status
         self.move(to: min(status.stage, .generating), now: now)
         self.lastStageAt = now
-        var change = self.change(status.message ?? Self.message(self.stage, self.plan.upstream.name), now: now)
+        var change = self.change(status.message ?? Self.message(self.stage, self.upstream.name), now: now)
         change.queuePosition = status.queuePosition
         change.estimatedMilliseconds = status.estimatedMilliseconds
         return [.append(.stage(change), stage: self.stage, progress: status.progress)]
@@ -166,7 +229,7 @@ struct JobAssembler {
     private func change(_ message: String, now: Timestamp) -> StageChange {
         StageChange(
             message: message, elapsedMilliseconds: self.elapsed(since: self.createdAt, now),
-            upstream: self.plan.upstream.name, attempt: 1)
+            upstream: self.upstream.name, attempt: self.attempt)
     }
 
     private static func message(_ stage: Stage, _ upstream: String) -> String {
@@ -188,7 +251,7 @@ struct JobAssembler {
         steps += self.enter(.generating, now: now)
         if self.firstPreview == nil { self.firstPreview = now }
         let number = min(max(0, number), 1 << 20)
-        let asked = Double(max(self.plan.request.partialImages ?? 0, number + 1))
+        let asked = Double(max(self.request.partialImages ?? 0, number + 1))
         self.previewFractions[index] = Double(number + 1) / (asked + 1)
         let format = self.previewFormats.format(of: payload)
         let event = PartialImage(
@@ -219,7 +282,7 @@ struct JobAssembler {
         let waits = self.keepsImages && self.plan.delivery.carriesURL
         self.failures.removeAll { $0.imageIndex == image.imageIndex }
         self.pictures[image.imageIndex] = Picture(image: event, isAnnounced: !waits, isKept: !self.keepsImages)
-        if self.pictures.count + self.failures.count >= self.plan.request.count, self.keepsImages {
+        if self.pictures.count + self.failures.count >= self.request.count, self.keepsImages {
             steps += self.upload(now: now)
         }
         if !waits { steps.append(.append(.image(event), stage: self.stage, progress: self.progressOfPictures())) }
@@ -241,7 +304,7 @@ struct JobAssembler {
         guard self.stage < .uploading else { return [] }
         self.move(to: .uploading, now: now)
         self.lastStageAt = now
-        let change = self.change(Self.message(.uploading, self.plan.upstream.name), now: now)
+        let change = self.change(Self.message(.uploading, self.upstream.name), now: now)
         return [.append(.stage(change), stage: .uploading, progress: nil)]
     }
 
@@ -256,15 +319,15 @@ struct JobAssembler {
     ) -> ImageAttributes {
         return ImageAttributes(
             size: upstream.size ?? self.askedSize ?? pixels.map { "\($0.0)x\($0.1)" } ?? "auto",
-            quality: upstream.quality ?? self.plan.request.quality ?? "auto",
-            background: upstream.background ?? self.plan.request.background ?? "auto",
-            outputFormat: format?.rawValue ?? upstream.outputFormat ?? self.plan.request.outputFormat?.rawValue
+            quality: upstream.quality ?? self.request.quality ?? "auto",
+            background: upstream.background ?? self.request.background ?? "auto",
+            outputFormat: format?.rawValue ?? upstream.outputFormat ?? self.request.outputFormat?.rawValue
                 ?? "png",
             createdAt: upstream.createdAt ?? now.seconds)
     }
 
     private var askedSize: String? {
-        switch self.plan.request.size {
+        switch self.request.size {
         case .named(let name): name
         case .pixels(let width, let height): "\(width)x\(height)"
         case .aspectRatio, nil: nil
@@ -272,7 +335,7 @@ struct JobAssembler {
     }
 
     private func progressOfPictures() -> Int {
-        let done = self.previewFractions.values.reduce(0, +) / Double(max(1, self.plan.request.count))
+        let done = self.previewFractions.values.reduce(0, +) / Double(max(1, self.request.count))
         return Stage.generating.progressFloor + Int(Double(Stage.generating.progressShare) * min(1, done))
     }
 
@@ -335,7 +398,7 @@ struct JobAssembler {
         _ told: GatewayError.Billed, _ known: GatewayError.Billed, of error: GatewayError
     ) -> GatewayError.Billed {
         if told == .yes || known == .yes { return .yes }
-        let refusedBeforeWork = error.upstreamStatus.map { (400..<500).contains($0) } ?? false
+        let refusedBeforeWork = error.upstreamStatus.map { (400..<500).contains($0) || $0 == 503 } ?? false
         if error.code == .upstreamUnreachable || refusedBeforeWork { return told }
         return told == .maybe ? .maybe : known
     }
@@ -345,7 +408,7 @@ struct JobAssembler {
         let received = self.lastPicture ?? now
         var failures = self.failures
         if let error = self.finishError {
-            for index in 0..<self.plan.request.count
+            for index in 0..<self.request.count
             where self.pictures[index] == nil && !failures.contains(where: { $0.imageIndex == index }) {
                 failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
             }
@@ -357,8 +420,8 @@ struct JobAssembler {
                 return image
             },
             failures: failures.sorted { $0.imageIndex < $1.imageIndex }, usage: self.usage,
-            upstream: self.plan.upstream.name,
-            model: self.model ?? self.plan.upstream.model ?? self.plan.request.model ?? "",
+            upstream: self.upstream.name,
+            model: self.model ?? self.upstream.model ?? self.request.model ?? "",
             timings: Timings(
                 queued: self.elapsed(since: self.createdAt, began),
                 firstPreview: self.firstPreview.map { self.elapsed(since: self.createdAt, $0) },

@@ -14,6 +14,10 @@ package struct JobPlan: Sendable {
     package var delivery: Delivery
     package var disconnect: DisconnectPolicy
     package var timeouts: RouteTable.Timeouts
+    /// The job's place at the upstream; nil where nobody counts.
+    var permit: UpstreamPermit?
+    /// The route's further upstreams.
+    var fallbacks: Fallbacks?
 
     package init(
         route: String, request: ImageRequest, upstream: UpstreamTarget, dropped: [String] = [], delivery: Delivery,
@@ -43,6 +47,8 @@ package struct UpstreamTarget: Sendable {
     package var host: String
     /// Result URLs may be plain HTTP and lead into private networks.
     package var allowsPrivateNetwork: Bool
+    /// How it fares, and who is with it.
+    var condition: UpstreamCondition
 
     package init(
         name: String, adapter: any ProviderAdapter, model: String? = nil,
@@ -56,5 +62,6 @@ package struct UpstreamTarget: Sendable {
         self.resultHosts = resultHosts
         self.host = host
         self.allowsPrivateNetwork = allowsPrivateNetwork
+        self.condition = UpstreamCondition(name: name)
     }
 }

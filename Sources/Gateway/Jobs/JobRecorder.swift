@@ -6,9 +6,6 @@ struct JobRecorder: Sendable {
     private let store: any JobStore
     private let job: JobID
 
-    /// Retries and fallback, which make further attempts, are counted from here.
-    private static let firstAttempt = 1
-
     init(store: any JobStore, job: JobID) {
         self.store = store
         self.job = job
@@ -16,20 +13,17 @@ struct JobRecorder: Sendable {
 
     /// To be awaited before the first byte of the call leaves.
     func submitting(
-        upstream: String, imageIndex: Int, at: Timestamp,
-        completed: @escaping @Sendable (Result<Void, GatewayError>) -> Void
+        _ submission: Submission, completed: @escaping @Sendable (Result<Void, GatewayError>) -> Void
     ) {
-        self.store.submitting(
-            Submission(upstream: upstream, attempt: Self.firstAttempt, imageIndex: imageIndex, at: at), of: self.job,
-            completed: completed)
+        self.store.submitting(submission, of: self.job, completed: completed)
     }
 
     /// To be awaited before the upstream is asked about it.
     func handle(
-        _ handle: String, imageIndex: Int, completed: @escaping @Sendable (Result<Void, GatewayError>) -> Void
+        _ handle: String, attempt: Int, imageIndex: Int,
+        completed: @escaping @Sendable (Result<Void, GatewayError>) -> Void
     ) {
-        self.store.handle(
-            handle, of: self.job, attempt: Self.firstAttempt, imageIndex: imageIndex, completed: completed)
+        self.store.handle(handle, of: self.job, attempt: attempt, imageIndex: imageIndex, completed: completed)
     }
 
     /// What a restart has to know of an event; the rest lives and dies with the log.

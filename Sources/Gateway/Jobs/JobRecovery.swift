@@ -47,16 +47,18 @@ struct JobRecovery: Sendable {
 
     private func goOn(with stored: StoredJob) async throws(GatewayError) -> Outcome {
         let mayBeBilled: GatewayError.Billed = stored.submissions.isEmpty ? .no : .maybe
-        guard var plan = self.plan(stored) else {
-            throw GatewayError(
-                .upstreamRemoved, "The job's upstream is no longer configured.", billed: mayBeBilled)
+        guard let route = self.live.table.routes.first(where: { $0.name == stored.route }) else {
+            throw Self.removed(mayBeBilled)
         }
-        guard let submission = stored.submissions.first else {
-            plan.request = try await self.store.request(of: stored)
-            try self.supervisor.beginAgain(stored, plan)
-            return .begunAgain
+        guard let attempt = stored.submissions.map(\.submission.attempt).max() else {
+            return try await self.beginAgain(stored, route)
         }
-        guard stored.submissions.count == 1, let handle = submission.handle,
+        let submissions = stored.submissions.filter { $0.submission.attempt == attempt }
+        guard let plan = self.plan(stored, route, upstream: submissions[0].submission.upstream) else {
+            throw Self.removed(mayBeBilled)
+        }
+        // Where several calls make up one job, the newest handle tells of all of them.
+        guard let handle = submissions.last(where: { $0.handle != nil })?.handle,
             try self.supervisor.pickUp(stored, plan, handle: handle)
         else {
             throw GatewayError(
@@ -65,14 +67,32 @@ struct JobRecovery: Sendable {
         return .pickedUp
     }
 
-    /// With the terms of the route as it is now. Nil when the route or its upstream is gone.
-    private func plan(_ stored: StoredJob) -> JobPlan? {
-        guard let route = self.live.table.routes.first(where: { $0.name == stored.route }),
-            let entry = route.upstreams.first(where: { $0.upstream.name == stored.upstream }),
+    private func beginAgain(_ stored: StoredJob, _ route: RouteTable.Route) async throws(GatewayError) -> Outcome {
+        let request = try await self.store.request(of: stored)
+        var fallbacks = Fallbacks(live: self.live, route: route, request: request)
+        let choice = try fallbacks.first(isAccepted: true)
+        var plan = JobPlan(
+            route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
+            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts)
+        plan.permit = choice.permit
+        plan.fallbacks = fallbacks
+        try self.supervisor.beginAgain(stored, plan)
+        return .begunAgain
+    }
+
+    private static func removed(_ billed: GatewayError.Billed) -> GatewayError {
+        GatewayError(.upstreamRemoved, "The job's upstream is no longer configured.", billed: billed)
+    }
+
+    /// With the terms of the route as it is now. Nil when its upstream is gone.
+    private func plan(_ stored: StoredJob, _ route: RouteTable.Route, upstream: String) -> JobPlan? {
+        guard let entry = route.upstreams.first(where: { $0.upstream.name == upstream }),
             let target = self.live.target(entry)
         else { return nil }
-        return JobPlan(
+        var plan = JobPlan(
             route: route.name, request: stored.request.request, upstream: target, delivery: route.delivery,
             disconnect: route.onDisconnect, timeouts: entry.timeouts)
+        plan.permit = target.condition.occupy()
+        return plan
     }
 }

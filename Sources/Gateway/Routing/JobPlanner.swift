@@ -18,11 +18,13 @@ struct JobPlanner: Sendable {
         route.defaults?.fill(&request)
         route.force?.overwrite(&request)
         try self.checkAllowance(request, route)
-        let (target, timeouts) = try self.target(for: request, route)
-        let dropped = try self.adapt(&request, to: target, route)
-        let plan = JobPlan(
-            route: route.name, request: request, upstream: target, dropped: dropped, delivery: route.delivery,
-            disconnect: route.onDisconnect, timeouts: timeouts)
+        var fallbacks = Fallbacks(live: self.live, route: route, request: request)
+        let choice = try fallbacks.first()
+        var plan = JobPlan(
+            route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
+            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts)
+        plan.permit = choice.permit
+        plan.fallbacks = fallbacks.isEmpty ? nil : fallbacks
         return Decision(plan: plan, route: route)
     }
 
@@ -48,46 +50,6 @@ struct JobPlanner: Sendable {
             throw GatewayError(
                 .invalidParameter, "The size must be one of \(sizes.joined(separator: ", ")).", parameter: "size")
         }
-    }
-
-    /// The first upstream of the route that can be called and knows the operation.
-    private func target(
-        for request: ImageRequest, _ route: RouteTable.Route
-    ) throws(GatewayError) -> (UpstreamTarget, RouteTable.Timeouts) {
-        for entry in route.upstreams {
-            guard let target = self.live.target(entry) else { continue }
-            if target.adapter.capabilities.operations.contains(request.operation) { return (target, entry.timeouts) }
-        }
-        throw GatewayError(
-            .upstreamUnavailable, "No upstream of this route can be called now.", retryAfterMilliseconds: 30_000)
-    }
-
-    /// Brings the request within what the upstream understands, as the route's `unsupported` says.
-    private func adapt(
-        _ request: inout ImageRequest, to target: UpstreamTarget, _ route: RouteTable.Route
-    ) throws(GatewayError) -> [String] {
-        let capabilities = target.adapter.capabilities
-        if request.count > max(1, capabilities.maximumCount) {
-            throw GatewayError(
-                .unsupportedParameter, "\(target.name) makes at most \(capabilities.maximumCount) pictures a request.",
-                parameter: "n")
-        }
-        // Previews are a wish everywhere: an upstream that shows fewer, or none, is no failure.
-        if !capabilities.previews { request.partialImages = nil }
-        // Extensions are never refused: a provider sends those it knows, the others ask nothing of it.
-        let foreign = request.setParameters.filter { !capabilities.parameters.contains($0) }
-        guard let first = foreign.first else { return [] }
-        if route.unsupported == .refuse {
-            throw GatewayError(
-                .unsupportedParameter, "\(target.name) does not understand '\(first)'.", parameter: first)
-        }
-        // Without its pictures an edit would be another request.
-        if foreign.contains("images") {
-            throw GatewayError(
-                .unsupportedParameter, "\(target.name) takes no pictures.", parameter: "images")
-        }
-        for name in foreign { request.remove(parameter: name) }
-        return foreign
     }
 }
 

@@ -8,18 +8,26 @@ final class LiveTable: Sendable {
     let table: RouteTable
     /// Base of absolute URLs, without trailing slash.
     let publicURL: String
+    /// What is known of the upstreams, whichever table is in force.
+    let conditions: UpstreamConditions
     private let targets: [String: UpstreamTarget]
 
     /// - Parameters:
     ///   - publicURL: as configured or as listened on.
     ///   - simulator: root URL of the embedded simulator, where a table names it.
+    ///   - conditions: those of the table before.
     /// - Throws: ``UpstreamProblem`` for an upstream whose provider refuses its configuration.
-    init(_ table: RouteTable, publicURL: String, simulator: String?) throws {
+    init(
+        _ table: RouteTable, publicURL: String, simulator: String?, conditions: UpstreamConditions = .init()
+    ) throws {
         self.table = table
         self.publicURL = publicURL
+        self.conditions = conditions
         var targets: [String: UpstreamTarget] = [:]
         for upstream in table.upstreams where upstream.isAvailable {
-            targets[upstream.name] = try Self.target(upstream, simulator: simulator)
+            var target = try Self.target(upstream, simulator: simulator)
+            target.condition = conditions.condition(of: upstream.name, upstream.steadiness)
+            targets[upstream.name] = target
         }
         self.targets = targets
     }
@@ -27,11 +35,22 @@ final class LiveTable: Sendable {
     private init(_ other: LiveTable, publicURL: String) {
         self.table = other.table
         self.targets = other.targets
+        self.conditions = other.conditions
         self.publicURL = publicURL
     }
 
     /// The same under another public URL.
     func published(at publicURL: String) -> LiveTable { LiveTable(self, publicURL: publicURL) }
+
+    /// A configured upstream beside what is known of it; nil where it is not available.
+    struct UpstreamReport: Sendable {
+        let upstream: RouteTable.Upstream
+        let condition: UpstreamCondition.Report?
+    }
+
+    var reports: [UpstreamReport] {
+        self.table.upstreams.map { UpstreamReport(upstream: $0, condition: self.targets[$0.name]?.condition.report) }
+    }
 
     /// Nil for an upstream that is not available.
     func target(_ target: RouteTable.Target) -> UpstreamTarget? {
@@ -53,7 +72,7 @@ final class LiveTable: Sendable {
             maximumEventBytes: upstream.maximumEventBytes, preset: upstream.preset)
         do {
             return UpstreamTarget(
-                name: upstream.name, adapter: try factory(configuration), model: upstream.model,
+                name: upstream.name, adapter: FanOutAdapter.around(try factory(configuration)), model: upstream.model,
                 connection: UpstreamConnectionPolicy(
                     version: upstream.http == .http2 ? .http2 : .http1,
                     proxy: upstream.base == .simulator ? "" : upstream.proxy),

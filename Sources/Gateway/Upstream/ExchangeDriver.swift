@@ -35,18 +35,20 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case upstreamWorks(stage: Stage, progress: Int)
     }
 
-    private let job: Job
-    private let environment: Environment
-    private let urlPolicy: ResultURLPolicy
-    private var exchange: any ProviderExchange
-    private var assembler: JobAssembler
-    private var session: (any UpstreamSession)?
+    let job: Job
+    let environment: Environment
+    /// The attempt that is being made, or waited for.
+    var attempt: Attempt
+    var exchange: any ProviderExchange
+    var assembler: JobAssembler
+    private(set) var session: (any UpstreamSession)?
     private var purposes: [Int: ExchangeCall.Purpose] = [:]
-    private var isExchangeOver = false
+    /// No exchange goes on: none has begun yet, the next is waited for, or the last is over.
+    var isExchangeOver = true
     /// The terminal event is in the log.
     private var isEnded = false
     private var isClosed = false
-    private var isAccepted = false
+    var isAccepted = false
     /// Room that one read's actions and steps leave for the next.
     private var spareActions = ExchangeActions()
     private var spareSteps: [JobAssembler.Step] = []
@@ -54,21 +56,20 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     /// Actions for which room is kept: a burst of small events, not a flood.
     private static let maximumSpare = 256
     /// An upstream may know of the job, so a cancel has somebody to tell.
-    private var hasSubmitted = false
+    var hasSubmitted = false
     private var hasSentCancel = false
-    /// Calls that may cost something, told to the store or sent.
-    private var submissions = 0
     /// The upstream's name for the job is on its way into the store; until it is there the upstream is not asked about it.
     private var handlesUnderWay = 0
     private var hasHandle = false
     private var heldCalls: [(call: ExchangeCall, number: Int)] = []
 
-    /// Timer numbers of the driver's own, above any an exchange uses.
-    private enum OwnTimer {
+    /// Timer numbers of the driver's own, apart from any an exchange uses.
+    enum OwnTimer {
         static let total = UpstreamTimerID(-1)
         static let queue = UpstreamTimerID(-2)
         static let stage = UpstreamTimerID(-3)
         static let cancel = UpstreamTimerID(-4)
+        static let attempt = UpstreamTimerID(-5)
     }
 
     /// How long an upstream is given to hear that a job is cancelled.
@@ -78,9 +79,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.job = job
         self.exchange = exchange
         self.environment = environment
-        let target = job.plan.upstream
-        self.urlPolicy = ResultURLPolicy(
-            ownHost: target.host, hosts: target.resultHosts, allowsPrivateNetwork: target.allowsPrivateNetwork)
+        self.attempt = Attempt(job.plan)
         self.assembler = JobAssembler(
             plan: job.plan, keepsImages: environment.keeper != nil, createdAt: job.createdAt, makeImageID: { ImageID() }
         )
@@ -97,15 +96,16 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
         session.execute { [self] in
             // Cancelled before it began: nothing may be asked, and so paid, any more.
-            guard !self.assembler.isOver else {
-                self.isExchangeOver = true
-                return self.close()
-            }
+            guard !self.assembler.isOver else { return self.close() }
             session.schedule(OwnTimer.queue, after: self.job.plan.timeouts.queue)
-            var actions = ExchangeActions()
-            self.exchange.start(into: &actions)
-            self.perform(actions)
+            self.awaitTurn()
         }
+    }
+
+    /// The upstream may be asked now.
+    func beginExchange() {
+        self.isExchangeOver = false
+        self.feed { exchange, actions in exchange.start(into: &actions) }
     }
 
     private func begin(at point: StartingPoint) {
@@ -115,7 +115,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case .upstreamWorks(let stage, let progress):
             self.hasSubmitted = true
             self.hasHandle = true
-            self.submissions = 1
+            self.attempt.submissions = 1
             self.perform(self.assembler.pickUp(stage: stage, progress: progress, now: self.environment.now()))
         }
     }
@@ -123,25 +123,25 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     // MARK: From the transport
 
     func received(head: UpstreamResponseHead, call: UpstreamCallID) {
-        guard let purpose = self.purposes[call.rawValue] else { return }
+        guard let number = self.attempt.number(call), let purpose = self.purposes[number] else { return }
         if purpose == .submit, (200..<300).contains(head.status) { self.accepted() }
         if purpose == .cancel { self.job.noteUpstreamCancel((200..<300).contains(head.status) ? .done : .failed) }
         self.feed { exchange, actions in
             exchange.received(
-                head: ExchangeResponseHead(status: head.status, headers: head.headers), call: call.rawValue,
-                into: &actions)
+                head: ExchangeResponseHead(status: head.status, headers: head.headers), call: number, into: &actions)
         }
     }
 
     func received(bytes: UnsafeRawBufferPointer, call: UpstreamCallID) {
-        self.feed { exchange, actions in
-            exchange.received(bytes: bytes, call: call.rawValue, into: &actions)
-        }
+        guard let number = self.attempt.number(call) else { return }
+        self.feed { exchange, actions in exchange.received(bytes: bytes, call: number, into: &actions) }
     }
 
     func ended(call: UpstreamCallID, failure: UpstreamFailure?) {
-        guard let purpose = self.purposes.removeValue(forKey: call.rawValue) else { return }
-        let error = failure?.gatewayError(purpose: purpose, upstream: self.job.plan.upstream.name)
+        guard let number = self.attempt.number(call), let purpose = self.purposes.removeValue(forKey: number) else {
+            return
+        }
+        let error = failure?.gatewayError(purpose: purpose, upstream: self.attempt.target.name)
         if let failure {
             if purpose == .submit {
                 failure.requestSent ? self.assembler.submitted() : self.assembler.notSubmitted()
@@ -152,9 +152,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
         self.feed { exchange, actions in
             if let error {
-                exchange.failed(call: call.rawValue, error: error, into: &actions)
+                exchange.failed(call: number, error: error, into: &actions)
             } else {
-                exchange.ended(call: call.rawValue, into: &actions)
+                exchange.ended(call: number, into: &actions)
             }
         }
     }
@@ -172,8 +172,11 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             if self.job.upstreamCancel == .pending { self.job.noteUpstreamCancel(.failed) }
             // Pictures that are being stored still end the job; the upstream is left.
             self.finish(nil)
+        case OwnTimer.attempt:
+            self.attemptDue()
         default:
-            self.feed { exchange, actions in exchange.timerFired(id.rawValue, into: &actions) }
+            guard let timer = self.attempt.number(id) else { return }
+            self.feed { exchange, actions in exchange.timerFired(timer, into: &actions) }
         }
     }
 
@@ -200,10 +203,10 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             case .send(let call, let number): self.send(call, number)
             case .abandon(let number):
                 self.purposes[number] = nil
-                self.session?.cancel(UpstreamCallID(number))
+                self.session?.cancel(self.attempt.callID(number))
             case .emit(let event): self.emit(event)
             case .wait(let milliseconds, let timer):
-                self.session?.schedule(UpstreamTimerID(timer), after: .milliseconds(milliseconds))
+                self.session?.schedule(self.attempt.timerID(timer), after: .milliseconds(milliseconds))
             case .finish(let error): self.finish(error)
             }
         }
@@ -212,7 +215,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func send(_ call: ExchangeCall, _ number: Int) {
         if call.purpose == .resultURL {
             do {
-                try self.urlPolicy.check(call.url)
+                try self.attempt.urlPolicy.check(call.url)
             } catch {
                 self.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
                 self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
@@ -238,21 +241,22 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.session?.send(
             UpstreamCall(
                 method: call.method, url: call.url, headers: call.headers, body: call.body,
-                timeouts: self.timeouts(call.purpose), connection: self.job.plan.upstream.connection,
+                timeouts: self.timeouts(call.purpose), connection: self.attempt.target.connection,
                 maximumResponseBytes: call.maximumResponseBytes),
-            id: UpstreamCallID(number))
+            id: self.attempt.callID(number))
     }
 
     /// Leaves once the store knows of it: whatever breaks afterwards, it is not submitted a second time.
     private func submit(_ call: ExchangeCall, _ number: Int, _ recorder: JobRecorder) {
         guard let session = self.session else { return }
-        let imageIndex = self.submissions
-        self.submissions += 1
-        recorder.submitting(
-            upstream: self.job.plan.upstream.name, imageIndex: imageIndex, at: self.environment.now()
-        ) { [self] result in
+        let submission = Submission(
+            upstream: self.attempt.target.name, attempt: self.attempt.number, imageIndex: self.attempt.submissions,
+            at: self.environment.now())
+        self.attempt.submissions += 1
+        recorder.submitting(submission) { [self] result in
             session.execute {
-                guard self.purposes[number] == .submit, !self.isExchangeOver else { return }
+                guard self.attempt.number == submission.attempt, self.purposes[number] == .submit, !self.isExchangeOver
+                else { return }
                 switch result {
                 case .success: self.transmit(call, number)
                 case .failure(let error):
@@ -266,7 +270,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func keep(handle: String) {
         guard let recorder = self.environment.recorder, let session = self.session else { return }
         self.handlesUnderWay += 1
-        recorder.handle(handle, imageIndex: max(0, self.submissions - 1)) { [self] result in
+        recorder.handle(
+            handle, attempt: self.attempt.number, imageIndex: max(0, self.attempt.submissions - 1)
+        ) { [self] result in
             session.execute {
                 self.handlesUnderWay -= 1
                 switch result {
@@ -285,7 +291,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func timeouts(_ purpose: ExchangeCall.Purpose) -> UpstreamTimeouts {
-        let limits = self.job.plan.timeouts
+        let limits = self.attempt.timeouts
         switch purpose {
         case .submit, .events:
             return UpstreamTimeouts(connect: limits.connect, firstByte: limits.firstByte, idle: limits.idle)
@@ -328,30 +334,45 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func accepted() {
         guard !self.isAccepted else { return }
         self.isAccepted = true
-        self.session?.schedule(OwnTimer.total, after: self.job.plan.timeouts.total)
+        self.attempt.permit?.accepted()
+        self.session?.schedule(OwnTimer.total, after: self.attempt.timeouts.total)
         self.job.commitment.open()
     }
 
     private func expire(_ message: String) {
-        guard !self.isExchangeOver else { return }
+        // Pictures that are being stored are not late.
+        guard !self.isExchangeOver || self.attempt.phase != .running else { return }
+        let billed: GatewayError.Billed = self.hasSubmitted ? .maybe : .no
         self.perform(
             self.assembler.finish(
-                GatewayError(.deadlineExceeded, message, billed: .maybe), now: self.environment.now()))
+                GatewayError(.deadlineExceeded, message, billed: billed), now: self.environment.now()))
         self.tellUpstream()
     }
 
     private func finish(_ error: GatewayError?) {
         self.settleUpstreamCancel()
         self.isExchangeOver = true
-        for call in self.purposes.keys { self.session?.cancel(UpstreamCallID(call)) }
+        for call in self.purposes.keys { self.session?.cancel(self.attempt.callID(call)) }
         self.purposes.removeAll()
+        self.heldCalls = []
+        if let error {
+            if self.goesOn(after: error) { return }
+        } else {
+            self.attempt.permit?.end(self.assembler.isOver ? .left : .succeeded)
+        }
+        self.finishJob(error)
+    }
+
+    /// No further attempt is made.
+    func finishJob(_ error: GatewayError?) {
+        self.attempt.phase = .running
         self.perform(self.assembler.finish(error, now: self.environment.now()))
         if self.assembler.isOver { self.close() }
     }
 
     // MARK: Steps of the job
 
-    private func perform(_ steps: [JobAssembler.Step]) { self.perform(steps, now: self.environment.now()) }
+    func perform(_ steps: [JobAssembler.Step]) { self.perform(steps, now: self.environment.now()) }
 
     private func perform(_ steps: [JobAssembler.Step], now: Timestamp) {
         for step in steps {
@@ -417,7 +438,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     /// The next process finds in the store what it needs to go on.
     private var canBeTakenUp: Bool {
         guard self.environment.recorder != nil else { return false }
-        return self.submissions == 0 || self.hasHandle && self.job.plan.upstream.adapter.capabilities.resumable
+        if self.attempt.number == 1, self.attempt.submissions == 0 { return true }
+        return self.hasHandle && self.attempt.target.adapter.capabilities.resumable
     }
 
     /// Stops without a terminal event and without a word to the upstream.
@@ -425,6 +447,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard !self.assembler.isOver, !self.isClosed else { return }
         self.isClosed = true
         self.isExchangeOver = true
+        self.attempt.permit?.end(.left)
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
@@ -456,41 +479,11 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard !self.isClosed, self.isEnded else { return }
         self.isClosed = true
         self.isExchangeOver = true
+        self.attempt.permit?.end(.left)
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
         self.logEnd()
         self.environment.onEnd(self.job)
-    }
-
-    /// Which job it is, is said only where the line is written.
-    private func log(
-        _ level: Logger.Level, _ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata
-    ) {
-        self.environment.logger.log(
-            level: level, message,
-            metadata: metadata().merging([
-                "job_id": "\(self.job.id.text)", "route": "\(self.job.plan.route)",
-                "upstream": "\(self.job.plan.upstream.name)",
-            ]) { told, _ in told })
-    }
-
-    private func logEnd() {
-        guard let terminal = self.job.log.standing.terminal else { return }
-        switch terminal.event {
-        case .error(let error):
-            let level: Logger.Level = error.code.isOperatorsBusiness ? .error : .warning
-            self.log(
-                level, "job failed",
-                ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? error.message)"])
-        case .completed(let completion):
-            self.log(
-                .info, "job completed",
-                ["images": "\(completion.images.count)", "total_ms": "\(completion.timings.total)"])
-        case .cancelled(let cancellation):
-            self.log(.info, "job cancelled", ["reason": "\(cancellation.reason.rawValue)"])
-        case .stage, .partialImage, .textDelta, .image:
-            break
-        }
     }
 }

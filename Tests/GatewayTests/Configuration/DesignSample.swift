@@ -52,9 +52,7 @@ enum DesignSample {
     static let refused = [
         "$.server.trusted_proxies", "$.server.cors", "$.server.tls", "$.admin.token", "$.auth", "$.limits", "$.costs",
         "$.webhooks", "$.upstreams.chatgpt.provider", "$.upstreams.chatgpt.background",
-        "$.upstreams.flux.preset", "$.upstreams.flux.concurrency", "$.upstreams.flux.waiting",
-        "$.upstreams.flux.breaker",
-        "$.upstreams.flux.retry", "$.groups", "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits",
+        "$.upstreams.flux.preset", "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits",
         "$.routes[0].intent", "$.routes[0].notify", "$.routes[1].limits",
     ]
 }
