@@ -102,7 +102,9 @@ extension LiveTests {
 
         private static func file(_ upstream: ScriptedUpstream, _ defaults: String = "") -> String {
             LiveFile.file(
-                upstream: upstream.url, upstreamMembers: #", "event": "64KiB", "retry": {"attempts": 1}, "breaker": {"failures": 0}"#, defaults: defaults,
+                upstream: upstream.url,
+                upstreamMembers: #", "event": "64KiB", "retry": {"attempts": 1}, "breaker": {"failures": 0}"#,
+                defaults: defaults,
                 routes: LiveFile.both)
         }
 
