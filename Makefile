@@ -33,7 +33,7 @@ test-unit: strict-build ## Swift tests alone
 	grep -E 'Test run with|^Executed|skipped' $$log | tail -n 20
 
 test-integration: strict-build ## the real server against nginx, the OpenAI SDK and a browser
-	scripts/install nginx-light python3 curl
+	scripts/install nginx-light python3 curl strace
 	scripts/install chromium || echo "No chromium package here: the browser tests will be skipped."
 	scripts/integration
 
@@ -67,7 +67,7 @@ fuzz: system ## hostile input against the parsers
 	Tests/Fuzz/run.sh
 
 soak: strict-build ## a thousand clients, the silences of the field, five minutes of fuzzing a parser, both sanitizers
-	scripts/install nginx-light chromium python3 curl
+	scripts/install nginx-light chromium python3 curl strace
 	SAFELIGHT_SOAK=1 scripts/integration
 	Tests/Fuzz/run.sh 300
 	Tests/Sanitizers/run.sh address

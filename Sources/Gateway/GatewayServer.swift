@@ -99,6 +99,7 @@ package struct GatewayServer: Sendable {
             services.append(images.monitor(clock: options.clock, logger: logger))
             services.append(images.keeper)
         }
+        if let sender = core.webhooks { services.append(sender) }
         services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
         self.services = services + [admin, main, reload, drain]
         self.recovery = options.jobStore.map { jobs in
@@ -119,6 +120,8 @@ private struct GatewayCore {
     let deliveries = DeliveryRegistry()
     let images: ImageStorage?
     let budget: PayloadBudget
+    /// Nil where nothing is stored that could be owed.
+    let webhooks: WebhookSender?
     let mainChannel: GatewayChannel
     let adminChannel: GatewayChannel
     let serverLogger: Logger
@@ -132,11 +135,16 @@ private struct GatewayCore {
         self.images = images
         let budget = PayloadBudget(limit: table.storage.memoryBytes)
         self.budget = budget
+        let owed = WebhookSignal()
         let supervisor = JobSupervisor(
             transport: options.transport, budget: budget, keeper: images?.keeper, store: options.jobStore?.store,
             epoch: try Self.epoch(options),
-            eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
+            eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger,
+            onNotification: { owed.signal() })
         self.supervisor = supervisor
+        self.webhooks = options.jobStore.map { jobs in
+            WebhookSender(options, outbox: jobs.outbox, signal: owed, supervisor: supervisor, tables: tables, logger)
+        }
         let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
         let admission = JobAdmission(
             supervisor: supervisor, keys: IdempotencyTable(), now: options.now, logger: logger)
@@ -162,7 +170,10 @@ private struct GatewayCore {
                 if supervisor.isDraining { return .draining }
                 if options.jobStore?.isWritable() == false { return .storageRefusesWrites }
                 return images?.store.gauge.isWritable == false ? .storageRefusesWrites : .ready
-            }, upstreams: { tables.current.reports })
+            }, upstreams: { tables.current.reports },
+            webhooks: options.jobStore.map { jobs in
+                WebhookReport(outbox: jobs.outbox, targets: { tables.current.table.webhooks })
+            })
         self.adminChannel = GatewayChannel(limits: { ConnectionLimits() }, ledger: ConnectionLedger()) {
             request, writer, _, connection in
             try await admin.respond(request, writer: writer, connection: connection)

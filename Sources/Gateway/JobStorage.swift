@@ -6,13 +6,19 @@ package import Storage
 /// The job store as the composition root opened it.
 package struct JobStorage: Sendable {
     package let store: any JobStore
+    /// What jobs' ends owe to webhooks.
+    package let outbox: any WebhookOutbox
     /// Writes until it is told to stop; the last to be.
     package let service: any Service
     /// Whether jobs can be stored now.
     package let isWritable: @Sendable () -> Bool
 
-    package init(store: any JobStore, service: any Service, isWritable: @escaping @Sendable () -> Bool) {
+    package init(
+        store: any JobStore, outbox: any WebhookOutbox, service: any Service,
+        isWritable: @escaping @Sendable () -> Bool
+    ) {
         self.store = store
+        self.outbox = outbox
         self.service = service
         self.isWritable = isWritable
     }

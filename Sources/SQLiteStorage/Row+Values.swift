@@ -44,7 +44,7 @@ extension Row {
 
 extension StoredJob {
     static let columns = """
-        number, id, principal, route, dialect, upstream, delivery, disconnect, mode, request, prompts, uploads,
+        number, id, principal, route, dialect, upstream, delivery, disconnect, mode, notify, request, prompts, uploads,
         created_at, started_at, finished_at, stage, progress, message, queue_position, usage, cancel_outcome, terminal
         """
 
@@ -58,7 +58,7 @@ extension StoredJob {
             id: try row.job("id"), principal: row.text("principal"), route: try row.required("route"),
             dialect: try row.required("dialect"), request: request, upstream: try row.required("upstream"),
             delivery: try row.required("delivery"), disconnect: try row.required("disconnect"),
-            mode: try row.required("mode"), createdAt: try row.requiredTime("created_at"),
+            mode: try row.required("mode"), notify: row.text("notify"), createdAt: try row.requiredTime("created_at"),
             startedAt: row.time("started_at"), finishedAt: row.time("finished_at"), stage: try row.word("stage"),
             progress: try row.integer("progress"), message: try StoredJSON.plainText(try row.required("message")),
             queuePosition: row.optionalInteger("queue_position"))

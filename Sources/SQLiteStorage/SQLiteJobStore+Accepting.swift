@@ -6,7 +6,7 @@ extension SQLiteJobStore {
     package func accept(_ job: AcceptedJob) async throws(GatewayError) -> Acceptance {
         try Self.check([
             job.owner.principal, job.owner.clientAddress, job.route, job.dialect, job.upstream, job.delivery,
-            job.disconnect, job.mode, job.idempotency?.key, job.idempotency?.digest,
+            job.disconnect, job.mode, job.idempotency?.key, job.idempotency?.digest, job.notify,
         ])
         let parts = StoredJSON.parts(of: job.request)
         try await self.uploads.store(parts.uploads, of: job.id)
@@ -42,6 +42,7 @@ private struct AcceptanceRecord: Sendable {
     private let names: [String]
     private let createdAt: Int64
     private let idempotency: IdempotencyKey?
+    private let notify: String?
     private let parts: RequestParts
     private let uploadCount: Int
     let bytes: Int
@@ -55,6 +56,7 @@ private struct AcceptanceRecord: Sendable {
         ]
         self.createdAt = job.createdAt.milliseconds
         self.idempotency = job.idempotency
+        self.notify = job.notify
         self.uploadCount = parts.uploads.count
         // The files are written; their bytes need not wait for the commit.
         self.parts = RequestParts(request: parts.request, prompts: parts.prompts, uploads: [])
@@ -92,12 +94,12 @@ private struct AcceptanceRecord: Sendable {
     private func insert(_ db: Database) throws {
         var arguments: StatementArguments = [self.id.text, self.owner.principal]
         arguments += StatementArguments(self.names)
-        arguments += [self.parts.request, self.parts.prompts, self.uploadCount, self.createdAt]
+        arguments += [self.parts.request, self.parts.prompts, self.uploadCount, self.createdAt, self.notify]
         try db.cachedStatement(
             sql: """
                 INSERT INTO job (id, principal, route, dialect, operation, upstream, delivery, disconnect, mode,
-                  request, prompts, uploads, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  request, prompts, uploads, created_at, notify)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: arguments)
     }

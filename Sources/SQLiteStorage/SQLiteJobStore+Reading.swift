@@ -84,14 +84,17 @@ private struct HistoryStatement: Sendable {
             guard !name.utf8.contains(0) else { return nil }
             add("principal = ?", name)
         }
-        if let route = query.route {
-            guard !route.utf8.contains(0) else { return nil }
-            add("route = ?", route)
+        func add(_ column: String, amongst bound: [DatabaseValue]) {
+            let marks = Array(repeating: "?", count: bound.count).joined(separator: ", ")
+            conditions.append("\(column) IN (\(marks))")
+            values += bound
         }
-        if !query.stages.isEmpty {
-            conditions.append("stage IN (\(Array(repeating: "?", count: query.stages.count).joined(separator: ", ")))")
-            values += query.stages.map(\.rawValue.databaseValue)
+        if !query.routes.isEmpty {
+            let routes = query.routes.filter { !$0.utf8.contains(0) }
+            guard !routes.isEmpty else { return nil }
+            add("route", amongst: routes.sorted().map(\.databaseValue))
         }
+        if !query.stages.isEmpty { add("stage", amongst: query.stages.sorted().map(\.rawValue.databaseValue)) }
         if let before = query.before { add("created_at < ?", before.milliseconds) }
         if let since = query.since { add("created_at >= ?", since.milliseconds) }
         if let cursor = query.cursor {

@@ -149,10 +149,9 @@ extension SQLiteJobStore {
 
 extension SQLiteJobStore {
     package func terminal(
-        _ event: JobEvent, of job: JobID, at time: Timestamp, webhooks: [WebhookMessage],
-        completed: StoreCompletion<TerminalOutcome>?
+        _ event: JobEvent, of job: JobID, at time: Timestamp, completed: StoreCompletion<TerminalOutcome>?
     ) {
-        guard let ending = Ending(event, at: time, webhooks: webhooks, keepsPrompts: self.keepsPrompts) else {
+        guard let ending = Ending(event, at: time, keepsPrompts: self.keepsPrompts) else {
             completed?(.failure(GatewayError(.internal, "This event ends no job.")))
             return
         }
@@ -180,12 +179,11 @@ private struct Ending: Sendable {
 
     private let terminal: String
     private let stage: Stage
-    private let at: Int64
-    private let webhooks: [WebhookMessage]
+    private let at: Timestamp
     private let keepsPrompts: Bool
 
     /// Nil when the event ends no job.
-    init?(_ event: JobEvent, at: Timestamp, webhooks: [WebhookMessage], keepsPrompts: Bool) {
+    init?(_ event: JobEvent, at: Timestamp, keepsPrompts: Bool) {
         guard let terminal = StoredJSON.terminal(event, keepsPrompts: keepsPrompts) else { return nil }
         self.terminal = terminal
         self.stage =
@@ -194,16 +192,16 @@ private struct Ending: Sendable {
             case .cancelled: .cancelled
             case .error, .stage, .partialImage, .textDelta, .image: .error
             }
-        self.at = at.milliseconds
-        self.webhooks = webhooks
+        self.at = at
         self.keepsPrompts = keepsPrompts
     }
 
-    var bytes: Int { self.terminal.utf8.count + self.webhooks.reduce(0) { $0 + $1.body.utf8.count + 128 } }
+    var bytes: Int { self.terminal.utf8.count + 128 }
 
     func apply(to job: JobID, _ db: Database) throws -> Effect {
         let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT number, uploads, terminal FROM job WHERE id = ?"), arguments: [job.text])
+            db.cachedStatement(sql: "SELECT number, uploads, terminal, notify FROM job WHERE id = ?"),
+            arguments: [job.text])
         guard let row else { throw SQLiteJobStore.noSuchJob }
         if let winner = row.text("terminal") {
             return Effect(outcome: .superseded(by: try StoredJSON.terminal(winner)), uploads: 0)
@@ -216,9 +214,13 @@ private struct Ending: Sendable {
                 WHERE number = ?
                 """
         ).execute(arguments: [
-            self.terminal, self.at, self.stage.rawValue, self.stage == .completed, self.keepsPrompts, number,
+            self.terminal, self.at.milliseconds, self.stage.rawValue, self.stage == .completed, self.keepsPrompts,
+            number,
         ])
-        for message in self.webhooks { try SQLiteJobStore.enqueue(message, job: number, db) }
+        if let endpoint = row.text("notify") {
+            let message = WebhookMessage(id: WebhookMessage.newID(), endpoint: endpoint, job: job, dueAt: self.at)
+            try SQLiteJobStore.enqueue(message, job: number, db)
+        }
         return Effect(outcome: .recorded, uploads: try row.integer("uploads"))
     }
 }

@@ -6,7 +6,7 @@ import GRDB
 /// the first NUL.
 enum Schema {
     /// Raised with each migration; a database that says more was written by a newer version.
-    static let version = 1
+    static let version = 2
     /// "SFLT" in the header tells the database from any other.
     static let applicationID = 0x5346_4C54
 
@@ -17,6 +17,10 @@ enum Schema {
             try db.execute(sql: self.outbox)
             try db.execute(sql: "PRAGMA application_id = \(self.applicationID)")
             try db.execute(sql: "PRAGMA user_version = 1")
+        }
+        migrator.registerMigration("2") { db in
+            try db.execute(sql: self.notifications)
+            try db.execute(sql: "PRAGMA user_version = 2")
         }
         return migrator
     }
@@ -114,5 +118,15 @@ enum Schema {
         ) STRICT, WITHOUT ROWID;
 
         CREATE TABLE probe (data BLOB NOT NULL) STRICT;
+        """
+
+    /// Jobs know whom their end is told to; what is sent is made anew for each attempt; due messages are found by
+    /// endpoint.
+    private static let notifications = """
+        ALTER TABLE job ADD COLUMN notify TEXT;
+        DROP INDEX webhook_due;
+        ALTER TABLE webhook DROP COLUMN body;
+        CREATE INDEX webhook_due ON webhook (endpoint, due_at) WHERE state = 0;
+        ALTER TABLE webhook_attempt ADD COLUMN duration INTEGER NOT NULL DEFAULT 0;
         """
 }

@@ -44,11 +44,12 @@ def wait_until(check, seconds=10, what="condition"):
 class Process:
     """A `safelight` command; its output goes to a file that a failing test can show."""
 
-    def __init__(self, arguments, directory, name="server"):
+    def __init__(self, arguments, directory, name="server", under=()):
+        """`under`: a command, such as a tracer's, that becomes this one."""
         self.log = pathlib.Path(directory, f"{name}.log")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(BINARY), *arguments], cwd=directory, stdout=log, stderr=subprocess.STDOUT
+                [*under, str(BINARY), *arguments], cwd=directory, stdout=log, stderr=subprocess.STDOUT
             )
         self.pid = self._process.pid
 
@@ -90,13 +91,17 @@ class Process:
 class Server(Process):
     """`safelight serve` with a generated routes.json on free ports."""
 
-    def __init__(self, directory, upstreams, routes, **sections):
+    def __init__(self, directory, upstreams, routes, under=(), waits=True, **sections):
         self.port, self.admin_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.config_path = pathlib.Path(directory, "routes.json")
         self._sections = sections
         self.write_config(upstreams, routes)
-        super().__init__(["serve", "--config", str(self.config_path)], directory)
+        super().__init__(["serve", "--config", str(self.config_path)], directory, under=under)
+        if waits:
+            self.wait_until_ready()
+
+    def wait_until_ready(self):
         self.wait_for_port(self.port)
         self.wait_for_port(self.admin_port)
         wait_until(lambda: self.admin("/readyz")[0] == 200, 20, "readiness")
@@ -109,9 +114,7 @@ class Server(Process):
     def start_again(self):
         """The same configuration and folder, a new process."""
         Process.__init__(self, ["serve", "--config", str(self.config_path)], self.config_path.parent)
-        self.wait_for_port(self.port)
-        self.wait_for_port(self.admin_port)
-        wait_until(lambda: self.admin("/readyz")[0] == 200, 20, "readiness")
+        self.wait_until_ready()
 
     def write_config(self, upstreams, routes):
         self.config_path.write_text(json.dumps(self.config(upstreams, routes), indent=2))

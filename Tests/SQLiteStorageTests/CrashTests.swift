@@ -113,7 +113,7 @@ private final class Acknowledgements: Sendable {
 
     @Test func aFullDiskRefusesAndMends() async throws {
         try await StoreFixture.with { store, fixture in
-            let job = Samples.job()
+            let job = Samples.job(notify: String(repeating: "y", count: 200_000))
             _ = try await store.accept(job)
             try self.setRoom(of: store, pages: 0)
             let large = Samples.job(prompt: String(repeating: "x", count: 200_000))
@@ -121,11 +121,7 @@ private final class Acknowledgements: Sendable {
             #expect(store.health == .full && fixture.commits.fatal.isEmpty)
 
             // What happened is told of the failure, and written when there is room.
-            let message = WebhookMessage(
-                id: "msg_1", endpoint: "app", body: String(repeating: "y", count: 200_000), dueAt: Samples.now)
-            let code = await GatewayError.Code.of {
-                try await store.terminal(Samples.completed(), of: job.id, webhooks: [message])
-            }
+            let code = await GatewayError.Code.of { try await store.terminal(Samples.completed(), of: job.id) }
             #expect(code == .storageFull)
             #expect(try await store.job(job.id)?.terminal == nil)
 
@@ -133,7 +129,7 @@ private final class Acknowledgements: Sendable {
             #expect(try await store.accept(large) == .accepted)
             #expect(store.health == .writing)
             #expect(try await store.job(job.id)?.stage == .completed)
-            #expect(try await store.deliveries(of: job.id).map(\.message) == [message])
+            #expect(try await store.deliveries(DeliveryQuery(job: job.id)).map(\.message.endpoint) == [job.notify])
             #expect(fixture.commits.health == [.full, .writing])
         }
     }

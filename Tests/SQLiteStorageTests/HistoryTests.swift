@@ -60,12 +60,13 @@ import Testing
             for job in jobs[4..<6] { try await store.terminal(failed, of: job.id) }
             let cases: [(String, (inout HistoryQuery) -> Void, [Int])] = [
                 ("all", { _ in }, Array(0..<12)),
-                ("route", { $0.route = "odd" }, [1, 3, 5, 7, 9, 11]),
-                ("unknown route", { $0.route = "%" }, []),
-                ("route with NUL", { $0.route = "odd\u{0}" }, []),
+                ("route", { $0.routes = ["odd"] }, [1, 3, 5, 7, 9, 11]),
+                ("routes", { $0.routes = ["odd", "even", "%"] }, Array(0..<12)),
+                ("unknown route", { $0.routes = ["%"] }, []),
+                ("route with NUL", { $0.routes = ["odd\u{0}"] }, []),
                 ("completed", { $0.stages = [.completed] }, [0, 1, 2, 3]),
                 ("over", { $0.stages = [.completed, .error, .cancelled] }, [0, 1, 2, 3, 4, 5]),
-                ("queued on a route", { ($0.stages, $0.route) = ([.queued], "even") }, [6, 8, 10]),
+                ("queued on a route", { ($0.stages, $0.routes) = ([.queued], ["even"]) }, [6, 8, 10]),
                 ("before", { $0.before = Timestamp(milliseconds: 1003) }, [0, 1, 2]),
                 ("since", { $0.since = Timestamp(milliseconds: 1009) }, [9, 10, 11]),
                 (

@@ -234,7 +234,7 @@ import Testing
         var store = try fixture.open()
         let job = Samples.job()
         _ = try await store.accept(job)
-        store.terminal(Samples.completed(), of: job.id, at: Samples.now, webhooks: [], completed: nil)
+        store.terminal(Samples.completed(), of: job.id, at: Samples.now, completed: nil)
         await store.close()
         store = try fixture.open()
         #expect(try await store.job(job.id)?.terminal != nil)

@@ -49,13 +49,12 @@ import Testing
 
     @Test func jobsStayWhilePicturesOrWebhooksCannotGo() async throws {
         try await StoreFixture.with { store, _ in
-            let (pictured, owing) = (Samples.job(), Samples.job())
+            let (pictured, owing) = (Samples.job(), Samples.job(notify: "app"))
             for job in [pictured, owing] { _ = try await store.accept(job) }
             store.record(.image(Samples.image(0)), of: pictured.id, at: Samples.now)
             let long = Samples.now.advanced(byMilliseconds: -1)
             try await store.terminal(Samples.completed(), of: pictured.id, at: long)
-            let message = WebhookMessage(id: "m", endpoint: "app", body: "{}", dueAt: Samples.now)
-            try await store.terminal(Samples.completed(), of: owing.id, at: long, webhooks: [message])
+            try await store.terminal(Samples.completed(), of: owing.id, at: long)
             await #expect(throws: GatewayError.self) {
                 try await self.sweeper(store) { _ in throw GatewayError(.storageUnavailable, "no") }.sweep()
             }
@@ -63,11 +62,13 @@ import Testing
             #expect(try await self.sweeper(store) { _ in }.sweep() == 1)
             #expect(try await store.job(pictured.id) == nil)
             #expect(try await store.job(owing.id) != nil)
-            let claimed = try await store.claimDue(at: Samples.now, leaseMilliseconds: 1000, limit: 10)
-            #expect(claimed.count == 1)
+            let claimed = try await store.claimDue(to: "app", at: Samples.now, leaseMilliseconds: 1000, limit: 10)
+            #expect(claimed.map(\.message.job) == [owing.id])
+            let message = try #require(claimed.first?.message.id)
             let attempt = WebhookAttempt(number: 1, at: Samples.now, status: 200)
-            #expect(try await store.record(attempt, of: "m", fate: .delivered))
+            #expect(try await store.record(attempt, of: message, fate: .delivered))
             #expect(try await self.sweeper(store) { _ in }.sweep() == 1)
+            #expect(try await store.deliveries(DeliveryQuery()).isEmpty)
         }
     }
 

@@ -144,14 +144,14 @@ enum Samples {
 
     static func job(
         _ id: JobID = JobID(), principal: String? = "alice", address: String = "192.0.2.1", prompt: String = "a lamp",
-        route: String = "images", at: Timestamp = now, key: String? = nil, digest: String = "d1"
+        route: String = "images", at: Timestamp = now, key: String? = nil, digest: String = "d1", notify: String? = nil
     ) -> AcceptedJob {
         var request = ImageRequest(operation: .generate, prompt: prompt)
         request.model = "gpt-image-1"
         return AcceptedJob(
             id: id, owner: JobOwner(principal: principal, clientAddress: address), route: route, dialect: "unified",
             request: request, upstream: "openai", delivery: "inline", disconnect: "continue", mode: "auto",
-            createdAt: at, idempotency: key.map { IdempotencyKey(key: $0, digest: digest) })
+            createdAt: at, idempotency: key.map { IdempotencyKey(key: $0, digest: digest) }, notify: notify)
     }
 
     static func image(_ index: Int, id: ImageID = ImageID()) -> FinishedImage {
@@ -189,10 +189,10 @@ extension SQLiteJobStore {
 
     @discardableResult
     func terminal(
-        _ event: JobEvent, of job: JobID, at: Timestamp = Samples.now, webhooks: [WebhookMessage] = []
+        _ event: JobEvent, of job: JobID, at: Timestamp = Samples.now
     ) async throws -> TerminalOutcome {
         try await withCheckedThrowingContinuation { continuation in
-            self.terminal(event, of: job, at: at, webhooks: webhooks) { continuation.resume(with: $0) }
+            self.terminal(event, of: job, at: at) { continuation.resume(with: $0) }
         }
     }
 

@@ -15,8 +15,13 @@ extension Cancellation {
 
 extension JobSnapshot {
     /// `queued processing completed failed cancelled`: a coarse state for lists and filters.
+    package var statusName: String { self.stage.statusName }
+}
+
+extension Stage {
+    /// One of five words for clients that ask now and then.
     package var statusName: String {
-        switch self.stage {
+        switch self {
         case .queued: "queued"
         case .processing, .generating, .uploading: "processing"
         case .completed: "completed"

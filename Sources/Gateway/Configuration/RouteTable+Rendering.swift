@@ -7,7 +7,17 @@ extension RouteTable {
     /// a warning of the file, said once.
     package func rendered() -> String {
         let head = ["ROUTE", "METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "UPSTREAMS"]
-        return Self.aligned([head] + self.routes.flatMap(\.rows))
+        let routes = Self.aligned([head] + self.routes.flatMap(\.rows))
+        guard !self.webhooks.isEmpty else { return routes }
+        return routes + "\n" + Self.aligned([["WEBHOOK", "URL", "ROUTES"]] + self.webhooks.map(self.row))
+    }
+
+    private func row(_ webhook: Webhook) -> [String] {
+        let routes = self.routes.filter { $0.notify == webhook.name }.map { ConfigurationText.visible($0.name) }
+        return [
+            webhook.name + (webhook.unavailableReason == nil ? "" : " (unavailable)"), webhook.shownURL,
+            routes.isEmpty ? "-" : routes.joined(separator: ", "),
+        ]
     }
 
     private static func aligned(_ rows: [[String]]) -> String {

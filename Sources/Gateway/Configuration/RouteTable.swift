@@ -7,16 +7,19 @@ package struct RouteTable: Sendable {
     package let server: Server
     package let admin: Admin
     package let storage: Storage
-    /// In the order of the file, also those no route uses.
+    /// In the order of the file, as are the two below; also those no route names.
+    package let webhooks: [Webhook]
     package let upstreams: [Upstream]
-    /// In the order of the file.
     package let routes: [Route]
     private let paths: RoutePaths
 
-    init(server: Server, admin: Admin, storage: Storage, upstreams: [Upstream], routes: [Route]) {
+    init(
+        server: Server, admin: Admin, storage: Storage, webhooks: [Webhook], upstreams: [Upstream], routes: [Route]
+    ) {
         self.server = server
         self.admin = admin
         self.storage = storage
+        self.webhooks = webhooks
         self.upstreams = upstreams
         self.routes = routes
         self.paths = RoutePaths(routes)
@@ -87,6 +90,19 @@ package struct RouteTable: Sendable {
         case generated(file: String)
     }
 
+    /// Who is told of jobs that have ended.
+    package struct Webhook: Sendable {
+        package let name: String
+        package let url: String
+        /// Each signs. Empty where none is set.
+        package let secrets: [Secret]
+        /// Why nothing can be sent now, safe to show to an operator. Nil: it can.
+        package let unavailableReason: String?
+
+        /// Without its query, which may hold what only the receiver should know.
+        package var shownURL: String { String(self.url.prefix { $0 != "?" }) }
+    }
+
     /// A configured target.
     package struct Upstream: Sendable {
         package let name: String
@@ -135,6 +151,8 @@ package struct RouteTable: Sendable {
         package let commit: Duration
         package let onDisconnect: DisconnectPolicy
         package let inputURLs: InputURLs
+        /// Name of the webhook that hears of a job's end.
+        package let notify: String?
         package let heartbeat: Heartbeat
 
         init(
@@ -142,7 +160,7 @@ package struct RouteTable: Sendable {
             operation: ImageRequest.Operation, mode: RouteMode, match: Match, upstreams: [Target],
             defaults: RequestFields?, force: RequestFields?, allow: Allowance, unsupported: UnsupportedPolicy,
             auth: RouteAuth, delivery: Delivery, commit: Duration, onDisconnect: DisconnectPolicy, inputURLs: InputURLs,
-            heartbeat: Heartbeat
+            notify: String?, heartbeat: Heartbeat
         ) {
             self.name = name
             self.location = location
@@ -162,6 +180,7 @@ package struct RouteTable: Sendable {
             self.commit = commit
             self.onDisconnect = onDisconnect
             self.inputURLs = inputURLs
+            self.notify = notify
             self.heartbeat = heartbeat
         }
     }

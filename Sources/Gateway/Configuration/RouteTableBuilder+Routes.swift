@@ -23,6 +23,7 @@ extension RouteTableBuilder {
         self.checkLocation(reader, dialect)
         let delivery = self.delivery(reader, dialect)
         self.checkHead(reader, dialect)
+        let notify = self.notify(reader)
         guard let location, let targets, let delivery else { return nil }
         let grace = dialect.traits.defaultDisconnectGraceMilliseconds
         return RouteTable.Route(
@@ -40,7 +41,7 @@ extension RouteTableBuilder {
             auth: reader[\.auth]?.value ?? .required, delivery: delivery,
             commit: reader[\.commit]?.value ?? .seconds(2),
             onDisconnect: reader[\.onDisconnect]?.value ?? grace.map { .grace(.milliseconds($0)) } ?? .continue,
-            inputURLs: reader[\.inputURLs]?.value ?? .refuse,
+            inputURLs: reader[\.inputURLs]?.value ?? .refuse, notify: notify,
             heartbeat: RouteTable.Heartbeat(
                 every: reader[\.heartbeat?.value.every]?.value ?? .seconds(15),
                 style: reader[\.heartbeat?.value.style]?.value))

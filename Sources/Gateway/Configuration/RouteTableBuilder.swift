@@ -21,11 +21,13 @@ struct RouteTableBuilder {
         let server = self.server()
         let admin = self.admin(beside: server.listen)
         let storage = self.storage()
+        let webhooks = self.webhooks()
         let upstreams = self.upstreams()
         self.checkGroups(upstreams)
         let routes = self.routes(upstreams: upstreams)
         return RouteTable(
-            server: server, admin: admin, storage: storage, upstreams: upstreams.compactMap(\.upstream), routes: routes)
+            server: server, admin: admin, storage: storage, webhooks: webhooks,
+            upstreams: upstreams.compactMap(\.upstream), routes: routes)
     }
 
     mutating func report(

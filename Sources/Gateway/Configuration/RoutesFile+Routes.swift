@@ -41,6 +41,8 @@ extension RoutesFile {
         package let onDisconnect: Located<DisconnectPolicy>?
         /// Pictures given by URL. Default `refuse`.
         package let inputURLs: Located<InputURLs>?
+        /// The webhook that hears of a job's end. Default: none does.
+        package let notify: Located<String>?
         /// For calls to upstreams.
         package let timeouts: Located<Timeouts>?
         /// What is written into a silent stream.
@@ -62,7 +64,6 @@ extension RoutesFile {
 
             package static let later: [Key: LaterForm] = [
                 .scopes: .list(.text), .limits: .list(.text), .intent: .choice(["always", "model", "rule"]),
-                .notify: .text,
             ]
         }
     }
@@ -134,6 +135,7 @@ extension RoutesFile.Route: ConfigurationObject {
         self.commit = reader.read(.commit, .duration(in: .zero ... .seconds(300)))
         self.onDisconnect = reader.read(.onDisconnect, .disconnectPolicy)
         self.inputURLs = reader.read(.inputURLs, .choice(InputURLs.self, later: ["forward"]))
+        self.notify = reader.read(.notify, .word)
         self.timeouts = reader.read(.timeouts, .object(RoutesFile.Timeouts.self))
         self.heartbeat = reader.read(.heartbeat, .object(RoutesFile.Heartbeat.self))
         self.present = reader.present

@@ -7,6 +7,8 @@ package struct RoutesFile: Sendable {
     package let admin: Located<Admin>?
     /// Where finished images go, and how much memory events may hold.
     package let storage: Located<Storage>?
+    /// Whom to tell that jobs have ended, by name.
+    package let webhooks: Located<[NamedEntry<Webhook>]>?
     /// Targets by name. Required; at least one.
     package let upstreams: Located<[NamedEntry<Upstream>]>?
     /// Upstreams that share work by weight, by the name that routes use.
@@ -36,7 +38,6 @@ package struct RoutesFile: Sendable {
                         "cost": .rate, "concurrent": .count, "burst": .count,
                     ]))),
             .costs: .object(["image": .named(.number), "preview": .number]),
-            .webhooks: .named(.object(["url": .text, "secret": .secret])),
         ]
     }
 }
@@ -47,6 +48,7 @@ extension RoutesFile: ConfigurationObject {
         self.server = reader.read(.server, .object(Server.self))
         self.admin = reader.read(.admin, .object(Admin.self))
         self.storage = reader.read(.storage, .object(Storage.self))
+        self.webhooks = reader.read(.webhooks, .named(.object(Webhook.self)))
         self.upstreams = reader.require(.upstreams, .named(.object(Upstream.self)))
         self.groups = reader.read(.groups, .named(.list(of: .object(GroupMember.self), minimum: 1)))
         let ownToRoutes: Set<Route.Key> = [.name, .path, .mount]

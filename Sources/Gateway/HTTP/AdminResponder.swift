@@ -11,6 +11,8 @@ struct AdminResponder: Sendable {
     let gauges: @Sendable () -> GatewayGauges
     let readiness: @Sendable () -> Readiness
     let upstreams: @Sendable () -> [LiveTable.UpstreamReport]
+    /// Nil where no webhook can be.
+    var webhooks: WebhookReport?
 
     /// Whether this process should be given new jobs; the first reason that applies.
     enum Readiness: Sendable {
@@ -31,10 +33,10 @@ struct AdminResponder: Sendable {
         _ request: Request, writer: consuming ResponseWriter, connection: ClientConnection
     ) async throws {
         let scope = RequestScope(request, connection: connection)
-        try await writer.writeWhole(self.answer(request, scope), for: scope)
+        try await writer.writeWhole(await self.answer(request, scope), for: scope)
     }
 
-    private func answer(_ request: Request, _ scope: RequestScope) -> DialectResponse {
+    private func answer(_ request: Request, _ scope: RequestScope) async -> DialectResponse {
         guard Self.isLocal(request.head.authority), scope.headers[.origin] == nil else {
             return GatewayResponder.failure(GatewayError(.forbidden, "This listener answers its own host only."))
         }
@@ -45,6 +47,11 @@ struct AdminResponder: Sendable {
         case "/healthz": return self.health(.ready)
         case "/readyz": return self.health(self.readiness())
         case "/upstreams": return Self.document { UpstreamListing.write(self.upstreams(), into: &$0) }
+        case "/webhooks":
+            guard let webhooks = self.webhooks else {
+                return GatewayResponder.failure(GatewayError(.notFound, "Webhooks need storage.jobs."))
+            }
+            return await webhooks.answer(scope)
         default: return GatewayResponder.failure(GatewayError(.notFound, "There is nothing at this path."))
         }
     }

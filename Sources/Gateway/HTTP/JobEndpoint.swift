@@ -66,7 +66,7 @@ struct JobEndpoint: Sendable {
         }
         switch call {
         case .list:
-            try await writer.writeWhole(self.list(scope, live), for: scope)
+            try await writer.writeWhole(await self.list(scope, live), for: scope)
         case .job(let id):
             try await writer.writeWhole(await self.snapshot(id, scope, live), for: scope)
         case .events(let id):
@@ -89,11 +89,13 @@ struct JobEndpoint: Sendable {
 
     // MARK: Documents
 
-    private func list(_ scope: RequestScope, _ live: LiveTable) -> DialectResponse {
+    private func list(_ scope: RequestScope, _ live: LiveTable) async -> DialectResponse {
         do {
-            let page = try JobPage(scope).read(self.streams.supervisor.directory, Caller(scope))
+            let page = try await JobPage(scope).read(self.streams.supervisor, Caller(scope))
             var response = UnifiedSnapshot.response(
-                page.jobs.map { ($0.snapshot, $0.encoderContext(publicURL: live.publicURL)) }, nextCursor: page.next)
+                page.jobs.map {
+                    (self.streams.supervisor.payloads.snapshot(of: $0), $0.encoderContext(publicURL: live.publicURL))
+                }, nextCursor: page.next)
             response.headers[.cacheControl] = "no-store"
             return response
         } catch {
@@ -107,7 +109,8 @@ struct JobEndpoint: Sendable {
             let job = try await self.job(id, scope)
             if scope.method == .delete { await self.streams.supervisor.cancel(job, scope.connection) }
             var response = UnifiedSnapshot.response(
-                job.snapshot, action: scope.method == .delete ? .cancel : .snapshot,
+                self.streams.supervisor.payloads.snapshot(of: job),
+                action: scope.method == .delete ? .cancel : .snapshot,
                 context: job.encoderContext(publicURL: live.publicURL))
             response.headers[.cacheControl] = "no-store"
             return response

@@ -18,7 +18,8 @@ struct AcceptanceTerms: Sendable {
             dialect: self.dialect, request: plan.request, upstream: plan.upstream.name,
             delivery: plan.delivery.rawValue, disconnect: plan.disconnect.text, mode: self.mode.rawValue,
             createdAt: time,
-            idempotency: self.idempotency.map { Storage.IdempotencyKey(key: $0.key.text, digest: $0.digest.text) })
+            idempotency: self.idempotency.map { Storage.IdempotencyKey(key: $0.key.text, digest: $0.digest.text) },
+            notify: plan.notify)
     }
 }
 

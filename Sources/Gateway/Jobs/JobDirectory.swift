@@ -1,5 +1,6 @@
 package import ImageGeneration
 import NIOCore
+package import Storage
 import Synchronization
 
 /// All jobs of the process by id: those that run, and those that are over for as long as there is room.
@@ -21,7 +22,6 @@ package final class JobDirectory: Sendable {
         var holdingOrder = CircularBuffer<JobID>()
         var heldBytes = 0
         var histories: [String: JobHistory] = [:]
-        var ordinal: UInt64 = 0
     }
 
     /// - Parameters:
@@ -52,8 +52,7 @@ package final class JobDirectory: Sendable {
         self.state.withLock { state in
             state.running[job.id] = job
             guard let owner = job.owner else { return }
-            state.ordinal += 1
-            state.histories[owner, default: JobHistory()].append(job.id, ordinal: state.ordinal)
+            state.histories[owner, default: JobHistory()].insert(HistoryCursor(createdAt: job.createdAt, job: job.id))
         }
     }
 
@@ -112,13 +111,13 @@ package final class JobDirectory: Sendable {
             state.finished[oldest] = nil
             state.heldBytes -= record.payloadBytes
             dropped.append(record.events)
-            if let owner = record.owner { Self.forget(oldest, of: owner, &state) }
+            if let owner = record.owner { Self.forget(record, of: owner, &state) }
         }
         return dropped
     }
 
-    private static func forget(_ id: JobID, of owner: String, _ state: inout State) {
-        state.histories[owner]?.remove(id)
+    private static func forget(_ record: JobRecord, of owner: String, _ state: inout State) {
+        state.histories[owner]?.remove(HistoryCursor(createdAt: record.createdAt, job: record.id))
         if state.histories[owner]?.isEmpty == true { state.histories[owner] = nil }
     }
 }
@@ -131,18 +130,18 @@ extension JobDirectory {
     ///   - cursor: `next` of the page before; nil for the first page.
     ///   - limit: jobs of a page, at least 1.
     package func history(
-        of owner: String, after cursor: JobHistory.Cursor?, limit: Int, where isWanted: (JobView) -> Bool
-    ) -> (jobs: [JobView], next: JobHistory.Cursor?) {
+        of owner: String, after cursor: HistoryCursor?, limit: Int, where isWanted: (JobView) -> Bool
+    ) -> JobSupervisor.HistoryPage {
         var jobs: [JobView] = []
         var position = cursor
         var last = cursor
-        while let (id, ordinal) = self.state.withLock({ $0.histories[owner]?.next(after: position) }) {
-            position = JobHistory.Cursor(ordinal: ordinal)
-            guard let view = self.find(id), isWanted(view) else { continue }
-            if jobs.count == limit { return (jobs, last) }
+        while let place = self.state.withLock({ $0.histories[owner]?.next(after: position) }) {
+            position = place
+            guard let view = self.find(place.job), isWanted(view) else { continue }
+            if jobs.count == limit { return JobSupervisor.HistoryPage(jobs: jobs, next: last) }
             jobs.append(view)
             last = position
         }
-        return (jobs, nil)
+        return JobSupervisor.HistoryPage(jobs: jobs, next: nil)
     }
 }

@@ -107,7 +107,7 @@ struct JobHandler: Sendable {
     /// A job asked about or cancelled by its id, or the caller's jobs, in the dialect's own form.
     func state(_ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable) async -> DialectResponse {
         do throws(GatewayError) {
-            guard match.endpoint.action != .list else { return try self.list(scope, match, live) }
+            guard match.endpoint.action != .list else { return try await self.list(scope, match, live) }
             let routes = match.candidates.routes
             guard let id = match.id.flatMap({ JobID($0) }), let job = try await self.supervisor.job(id),
                 Caller(scope).mayReach(job), routes.contains(where: { $0.name == job.route })
@@ -115,7 +115,8 @@ struct JobHandler: Sendable {
             if match.endpoint.action == .cancel { await self.supervisor.cancel(job, scope.connection) }
             job.running?.noteRead()
             return match.dialect.render(
-                job.snapshot, endpoint: match.endpoint, context: job.encoderContext(publicURL: live.publicURL))
+                self.supervisor.payloads.snapshot(of: job), endpoint: match.endpoint,
+                context: job.encoderContext(publicURL: live.publicURL))
         } catch {
             return match.dialect.render(error, requestID: scope.id)
         }
@@ -123,11 +124,13 @@ struct JobHandler: Sendable {
 
     private func list(
         _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
-    ) throws(GatewayError) -> DialectResponse {
+    ) async throws(GatewayError) -> DialectResponse {
         let names = Set(match.candidates.routes.map(\.name))
-        let page = try JobPage(scope).read(self.supervisor.directory, Caller(scope)) { names.contains($0.route) }
+        let page = try await JobPage(scope).read(self.supervisor, Caller(scope), routes: names)
         return match.dialect.render(
-            page.jobs.map { ($0.snapshot, $0.encoderContext(publicURL: live.publicURL)) }, nextCursor: page.next)
+            page.jobs.map {
+                (self.supervisor.payloads.snapshot(of: $0), $0.encoderContext(publicURL: live.publicURL))
+            }, nextCursor: page.next)
     }
 
     // MARK: Endings

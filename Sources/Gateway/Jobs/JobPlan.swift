@@ -18,11 +18,13 @@ package struct JobPlan: Sendable {
     var permit: UpstreamPermit?
     /// The route's further upstreams.
     var fallbacks: Fallbacks?
+    /// Name of the webhook that is told of the job's end; nil: nobody is.
+    package var notify: String?
 
     package init(
         route: String, request: ImageRequest, upstream: UpstreamTarget, dropped: [String] = [], delivery: Delivery,
         disconnect: DisconnectPolicy,
-        timeouts: RouteTable.Timeouts
+        timeouts: RouteTable.Timeouts, notify: String? = nil
     ) {
         self.route = route
         self.request = request
@@ -31,6 +33,7 @@ package struct JobPlan: Sendable {
         self.delivery = delivery
         self.disconnect = disconnect
         self.timeouts = timeouts
+        self.notify = notify
     }
 }
 

@@ -46,7 +46,7 @@ struct JobRecorder: Sendable {
     /// To be awaited before anybody is told: what a client was told has to be true after a crash too.
     /// - Parameter completed: told the event that ends the job; another than `event` where another was first.
     func terminal(_ event: JobEvent, at: Timestamp, completed: @escaping @Sendable (JobEvent, GatewayError?) -> Void) {
-        self.store.terminal(event, of: self.job, at: at, webhooks: []) { result in
+        self.store.terminal(event, of: self.job, at: at) { result in
             switch result {
             case .success(.recorded): completed(event, nil)
             case .success(.superseded(let first)): completed(first, nil)

@@ -40,7 +40,7 @@ struct JobRecovery: Sendable {
         do {
             return try await self.goOn(with: stored)
         } catch {
-            self.store.terminal(.error(error), of: stored.id, at: self.now(), webhooks: [], completed: nil)
+            self.store.terminal(.error(error), of: stored.id, at: self.now(), completed: nil)
             return .ended
         }
     }
@@ -73,7 +73,7 @@ struct JobRecovery: Sendable {
         let choice = try fallbacks.first(isAccepted: true)
         var plan = JobPlan(
             route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
-            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts)
+            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts, notify: stored.notify)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks
         try self.supervisor.beginAgain(stored, plan)
@@ -91,7 +91,7 @@ struct JobRecovery: Sendable {
         else { return nil }
         var plan = JobPlan(
             route: route.name, request: stored.request.request, upstream: target, delivery: route.delivery,
-            disconnect: route.onDisconnect, timeouts: entry.timeouts)
+            disconnect: route.onDisconnect, timeouts: entry.timeouts, notify: stored.notify)
         plan.permit = target.condition.occupy()
         return plan
     }

@@ -12,12 +12,13 @@ package final class JobSupervisor: Sendable {
     private let transport: any UpstreamTransport
     private let budget: PayloadBudget
     private let keeper: ImageKeeper?
-    private let store: (any JobStore)?
-    private let epoch: UInt32
+    let store: (any JobStore)?
+    let epoch: UInt32
     private let eventLoopGroup: any EventLoopGroup
     private let now: @Sendable () -> Timestamp
     private let logger: Logger
     private let medians = ProgressMedians()
+    private let onNotification: @Sendable () -> Void
     private let draining = Atomic<Bool>(false)
     /// All jobs that are known, running or not.
     package let directory: JobDirectory
@@ -27,10 +28,12 @@ package final class JobSupervisor: Sendable {
     /// - Parameters:
     ///   - store: where jobs outlive the process; nil: they do not.
     ///   - epoch: the start counter of this process.
+    ///   - onNotification: told when a job has ended of which a webhook has to hear.
     init(
         transport: any UpstreamTransport, budget: PayloadBudget, keeper: ImageKeeper?,
         store: (any JobStore)? = nil, epoch: UInt32,
-        eventLoopGroup: any EventLoopGroup, now: @escaping @Sendable () -> Timestamp, logger: Logger
+        eventLoopGroup: any EventLoopGroup, now: @escaping @Sendable () -> Timestamp, logger: Logger,
+        onNotification: @escaping @Sendable () -> Void = {}
     ) {
         self.transport = transport
         self.budget = budget
@@ -40,6 +43,7 @@ package final class JobSupervisor: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.now = now
         self.logger = logger
+        self.onNotification = onNotification
         // Most of the memory is for jobs that run, whatever is over; and memory that is used again soon is warm.
         let directory = JobDirectory(payloadShare: budget.limit / 8)
         self.directory = directory
@@ -62,6 +66,22 @@ package final class JobSupervisor: Sendable {
         let record = JobRecord(stored, epoch: self.epoch)
         self.directory.end(record, keepsPayloads: true)
         return JobView(record)
+    }
+
+    /// Where a job that is over stands, its pictures under fresh URLs where they are kept. Nil while it is not over.
+    /// - Throws: `storage_unavailable`.
+    func finalSnapshot(of id: JobID) async throws(GatewayError) -> JobSnapshot? {
+        var view = self.directory.find(id)
+        // The store knows of the end a moment before the log does.
+        if view?.log.standing.terminal == nil {
+            let stored = try await self.store?.job(id)
+            view = stored.map { JobView(JobRecord($0, epoch: self.epoch)) }
+        }
+        guard var snapshot = view?.snapshot, snapshot.terminal != nil else { return nil }
+        for index in snapshot.images.indices {
+            snapshot.images[index].url = self.payloads.imageURL(snapshot.images[index].imageID)
+        }
+        return snapshot
     }
 
     /// Takes no further jobs.
@@ -150,6 +170,7 @@ package final class JobSupervisor: Sendable {
             isStored = self.keeper != nil && job.plan.delivery == .url
         }
         self.directory.end(JobRecord(job), keepsPayloads: !isStored)
+        if job.plan.notify != nil { self.onNotification() }
     }
 
     /// Nobody watches the job any more: its route says what becomes of it.

@@ -30,6 +30,16 @@ package struct KeptPayloads: Sendable {
         return isChanged ? JobView(record) : view
     }
 
+    /// Where the job stands. Pictures that an earlier process finished have lost their URLs: they get new ones.
+    func snapshot(of view: JobView) -> JobSnapshot {
+        var snapshot = view.snapshot
+        guard view.delivery.carriesURL, snapshot.terminal != nil else { return snapshot }
+        for index in snapshot.images.indices where snapshot.images[index].url == nil {
+            snapshot.images[index].url = self.imageURL(snapshot.images[index].imageID)
+        }
+        return snapshot
+    }
+
     private func payload(of id: ImageID) async throws(GatewayError) -> ImagePayload? {
         guard let bytes = await self.imageBytes(id) else { return nil }
         let count = (bytes.readableBytes + 2) / 3 * 4

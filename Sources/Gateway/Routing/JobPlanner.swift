@@ -22,7 +22,7 @@ struct JobPlanner: Sendable {
         let choice = try fallbacks.first()
         var plan = JobPlan(
             route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
-            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts)
+            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts, notify: route.notify)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks.isEmpty ? nil : fallbacks
         return Decision(plan: plan, route: route)

@@ -1,13 +1,13 @@
-import HTTPTypes
+package import HTTPTypes
 
 /// How long an upstream asks to be left alone: `retry-after-ms`, else `Retry-After` in seconds or as a date.
-enum RetryAfter {
+package enum RetryAfter {
     /// Longer requests are cut to this; in milliseconds.
     static let maximumMilliseconds = 3_600_000
 
     /// Nil when the header is absent, malformed or in the past. A date counts from the response's own `Date`, so that no
     /// clock is read and the two clocks need not agree; without `Date` it says nothing.
-    static func milliseconds(_ headers: HTTPFields) -> Int? {
+    package static func milliseconds(_ headers: HTTPFields) -> Int? {
         if let name = HTTPField.Name("retry-after-ms"), let text = headers[name], let value = self.number(text) {
             return self.capped(value)
         }

@@ -17,10 +17,13 @@ package struct AcceptedJob: Sendable {
     package var mode: String
     package var createdAt: Timestamp
     package var idempotency: IdempotencyKey?
+    /// Name of the webhook that is told of the job's end; nil: nobody is.
+    package var notify: String?
 
     package init(
         id: JobID, owner: JobOwner, route: String, dialect: String, request: ImageRequest, upstream: String,
-        delivery: String, disconnect: String, mode: String, createdAt: Timestamp, idempotency: IdempotencyKey? = nil
+        delivery: String, disconnect: String, mode: String, createdAt: Timestamp, idempotency: IdempotencyKey? = nil,
+        notify: String? = nil
     ) {
         self.id = id
         self.owner = owner
@@ -33,6 +36,7 @@ package struct AcceptedJob: Sendable {
         self.mode = mode
         self.createdAt = createdAt
         self.idempotency = idempotency
+        self.notify = notify
     }
 }
 

@@ -12,7 +12,8 @@ package struct HistoryQuery: Sendable {
     package var scope: Scope
     /// Empty: all.
     package var stages: Set<Stage>
-    package var route: String?
+    /// Names of routes. Empty: all.
+    package var routes: Set<String>
     /// Accepted earlier than this.
     package var before: Timestamp?
     /// Accepted at this time or later.
@@ -23,12 +24,13 @@ package struct HistoryQuery: Sendable {
     package var limit: Int
 
     package init(
-        scope: Scope, stages: Set<Stage> = [], route: String? = nil, before: Timestamp? = nil, since: Timestamp? = nil,
+        scope: Scope, stages: Set<Stage> = [], routes: Set<String> = [], before: Timestamp? = nil,
+        since: Timestamp? = nil,
         cursor: HistoryCursor? = nil, limit: Int = 20
     ) {
         self.scope = scope
         self.stages = stages
-        self.route = route
+        self.routes = routes
         self.before = before
         self.since = since
         self.cursor = cursor
@@ -49,13 +51,17 @@ package struct HistoryPage: Sendable {
 
 /// The place of a job in the history: jobs accepted later do not move it. Opaque to clients; it says nothing that the
 /// job itself does not, so it needs no signature.
-package struct HistoryCursor: Hashable, Sendable {
+package struct HistoryCursor: Hashable, Comparable, Sendable {
     package let createdAt: Timestamp
     package let job: JobID
 
     package init(createdAt: Timestamp, job: JobID) {
         self.createdAt = createdAt
         self.job = job
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.createdAt, left.job.text) < (right.createdAt, right.job.text)
     }
 
     /// Accepts only the exact form that ``text`` writes; anything else is nil.

@@ -14,7 +14,7 @@ package typealias StoreCompletion<Value> = @Sendable (Result<Value, GatewayError
 /// names.
 ///
 /// What tells of something that has happened already (``handle(_:of:attempt:imageIndex:completed:)``,
-/// ``record(_:of:at:)``, ``terminal(_:of:at:webhooks:completed:)``) is kept and written later when the disk is full or
+/// ``record(_:of:at:)``, ``terminal(_:of:at:completed:)``) is kept and written later when the disk is full or
 /// the database does not answer, although its `completed` is told of the failure.
 package protocol JobStore: Sendable {
     /// The start counter of this process, the high half of every `seq`. No other process that uses the store has the
@@ -42,13 +42,12 @@ package protocol JobStore: Sendable {
     /// over.
     func record(_ update: JobUpdate, of job: JobID, at: Timestamp)
 
-    /// Ends the job. The first terminal event wins, also across restarts and processes; webhooks are enqueued in the
-    /// same transaction and only by the winner. Uploads of the job are removed.
+    /// Ends the job. The first terminal event wins, also across restarts and processes; a job with a `notify` enqueues
+    /// its message in the same transaction. Uploads of the job are removed.
     ///
     /// Fails with `not_found`, and with `internal` for an event that is not terminal.
     func terminal(
-        _ event: JobEvent, of job: JobID, at: Timestamp, webhooks: [WebhookMessage],
-        completed: StoreCompletion<TerminalOutcome>?)
+        _ event: JobEvent, of job: JobID, at: Timestamp, completed: StoreCompletion<TerminalOutcome>?)
 
     func job(_ id: JobID) async throws(GatewayError) -> StoredJob?
 

@@ -12,6 +12,8 @@ package struct StoredJob: Sendable {
     package var delivery: String
     package var disconnect: String
     package var mode: String
+    /// Name of the webhook that is told of the job's end; nil: nobody is.
+    package var notify: String?
     package var createdAt: Timestamp
     /// When it left the first stage.
     package var startedAt: Timestamp?
@@ -31,7 +33,8 @@ package struct StoredJob: Sendable {
 
     package init(
         id: JobID, principal: String?, route: String, dialect: String, request: StoredRequest, upstream: String,
-        delivery: String, disconnect: String, mode: String, createdAt: Timestamp, startedAt: Timestamp? = nil,
+        delivery: String, disconnect: String, mode: String, notify: String? = nil, createdAt: Timestamp,
+        startedAt: Timestamp? = nil,
         finishedAt: Timestamp? = nil, stage: Stage, progress: Int, message: String, queuePosition: Int? = nil,
         images: [FinishedImage] = [], failures: [ImageFailure] = [], submissions: [StoredSubmission] = [],
         usage: Usage? = nil, cancelOutcome: String? = nil, terminal: JobEvent? = nil
@@ -45,6 +48,7 @@ package struct StoredJob: Sendable {
         self.delivery = delivery
         self.disconnect = disconnect
         self.mode = mode
+        self.notify = notify
         self.createdAt = createdAt
         self.startedAt = startedAt
         self.finishedAt = finishedAt

@@ -46,13 +46,13 @@ enum DesignSample {
 
     static let environment = [
         "OPENAI_API_KEY": "key-one", "BFL_API_KEY": "key-two", "SAFELIGHT_URL_SECRET": "0123456789abcdef",
+        "APP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     ]
 
     /// Everything of it that this release refuses, in order.
     static let refused = [
         "$.server.trusted_proxies", "$.server.cors", "$.server.tls", "$.admin.token", "$.auth", "$.limits", "$.costs",
-        "$.webhooks", "$.upstreams.chatgpt.provider", "$.upstreams.chatgpt.background",
-        "$.upstreams.flux.preset", "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits",
-        "$.routes[0].intent", "$.routes[0].notify", "$.routes[1].limits",
+        "$.upstreams.chatgpt.provider", "$.upstreams.chatgpt.background", "$.upstreams.flux.preset",
+        "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits", "$.routes[0].intent", "$.routes[1].limits",
     ]
 }

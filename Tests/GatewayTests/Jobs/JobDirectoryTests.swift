@@ -10,7 +10,8 @@ import Testing
 
     private static func job(_ number: UInt64, owner: String? = nil) -> Job {
         Job(
-            id: JobID(high: 0, low: number), owner: owner, plan: SamplePlan.plan(), createdAt: self.at(0),
+            id: JobID(high: 0, low: number), owner: owner, plan: SamplePlan.plan(),
+            createdAt: Timestamp(milliseconds: 1_700_000_000_000 + Int64(number)),
             log: EventLog(epoch: 1))
     }
 
@@ -101,11 +102,11 @@ import Testing
         for job in jobs { directory.begin(job) }
         for job in jobs.prefix(3) { directory.end(Self.end(job, budget), keepsPayloads: true) }
         var pages: [[JobID]] = []
-        var cursor: JobHistory.Cursor?
+        var cursor: HistoryCursor?
         repeat {
             let page = directory.history(of: "a", after: cursor, limit: 2) { _ in true }
             pages.append(page.jobs.map(\.id))
-            cursor = page.next.flatMap { JobHistory.Cursor($0.text) }
+            cursor = page.next.flatMap { HistoryCursor($0.text) }
             // What comes meanwhile moves no page.
             directory.begin(Self.job(UInt64(100 + pages.count), owner: "a"))
         } while cursor != nil
@@ -133,9 +134,24 @@ import Testing
         )
     }
 
-    @Test(arguments: ["", "h", "h-1", "h+1", "h01", "hG", "1", "h1 ", "h11111111111111111", "H1"])
-    func onlyOurOwnCursorsAreTaken(_ text: String) {
-        #expect(JobHistory.Cursor(text) == nil)
+    @Test func aHistoryKeepsItsOrderWhoeverComesAndGoes() {
+        let places = (0..<200).map {
+            HistoryCursor(createdAt: Timestamp(milliseconds: Int64($0 / 3)), job: JobID(high: 0, low: UInt64($0)))
+        }
+        var history = JobHistory()
+        for place in places.shuffled() + places.shuffled() { history.insert(place) }
+        let kept = Set(places.filter { _ in Bool.random() })
+        for place in places.shuffled() where !kept.contains(place) {
+            history.remove(place)
+            history.remove(place)
+        }
+        var found: [HistoryCursor] = []
+        while let next = history.next(after: found.last) { found.append(next) }
+        #expect(found == kept.sorted(by: >))
+        // Behind a job that is gone the next older one comes.
+        for place in places {
+            #expect(history.next(after: place) == kept.filter { $0 < place }.max())
+        }
     }
 
     @Test func aRecordIsSmall() {
