@@ -55,14 +55,23 @@ package struct DialectTraits: Sendable {
     package var resumable: Bool
     /// Whether the stream is asked for by the body alone; else also by `Accept: text/event-stream`.
     package var streamByBodyOnly: Bool
+    /// A request that does not say how it wants to be answered is streamed.
+    package var streamsByDefault: Bool
+    /// Sent with streams, beside what every stream has.
+    package var streamHeaders: HTTPFields
     /// Before the job's end, for how long nobody may watch before the job is cancelled; nil: it continues.
     package var defaultDisconnectGraceMilliseconds: Int?
+    /// Previews asked for where neither the request nor the route says; nil: none.
+    package var defaultPartialImages: Int?
+    /// Its requests are conversations, of which the route's `intent` says whether they want a picture.
+    package var converses: Bool
 
     package init(
         head: HeadCommitment, heartbeat: StaticString, isolatedWrites: Bool = false,
         streamMediaType: String = "text/event-stream; charset=utf-8", defaultDelivery: Delivery = .inline,
         allowedDelivery: Set<Delivery> = [.inline], resumable: Bool = false, streamByBodyOnly: Bool = false,
-        defaultDisconnectGraceMilliseconds: Int? = nil
+        streamsByDefault: Bool = false, streamHeaders: HTTPFields = [:],
+        defaultDisconnectGraceMilliseconds: Int? = nil, defaultPartialImages: Int? = nil, converses: Bool = false
     ) {
         self.head = head
         self.heartbeat = heartbeat
@@ -72,7 +81,11 @@ package struct DialectTraits: Sendable {
         self.allowedDelivery = allowedDelivery
         self.resumable = resumable
         self.streamByBodyOnly = streamByBodyOnly
+        self.streamsByDefault = streamsByDefault
+        self.streamHeaders = streamHeaders
         self.defaultDisconnectGraceMilliseconds = defaultDisconnectGraceMilliseconds
+        self.defaultPartialImages = defaultPartialImages
+        self.converses = converses
     }
 
     package enum HeadCommitment: Sendable {

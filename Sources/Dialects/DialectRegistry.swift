@@ -4,7 +4,11 @@ package enum DialectRegistry {
         UnifiedDialect(),
         NDJSONDialect(),
         OpenAIImagesDialect(),
+        ProgressiveDialect(),
+        ChatDialect(),
+        GalleryDialect(),
         StagesDialect(),
+        VercelUIDialect(),
     ]
 
     package static func dialect(named name: String) -> (any Dialect)? {

@@ -4,9 +4,10 @@ import GatewayTesting
 import HTTPTypes
 import ImageGeneration
 import NIOCore
+import StreamCodecs
 import Testing
 
-/// What every dialect of the registry must do; a new one is covered by its line there.
+/// What every dialect must do; a new one is covered by its line in the registry.
 @Suite struct DialectConformanceTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let dialect: any Dialect
@@ -16,8 +17,8 @@ import Testing
         var path: String { self.testDescription }
     }
 
-    static let names = DialectRegistry.dialects.map(\.name)
-    static let cases = DialectRegistry.dialects.flatMap { dialect in
+    static let names = ConformanceSubjects.dialects.map(\.name)
+    static let cases = ConformanceSubjects.dialects.flatMap { dialect in
         CanonicalJob.allCases.map { Case(dialect: dialect, job: $0) }
     }
 
@@ -30,7 +31,7 @@ import Testing
 
     @Test func namesAreUnique() {
         #expect(Set(Self.names).count == Self.names.count)
-        for name in Self.names { #expect(DialectRegistry.dialect(named: name)?.name == name) }
+        for name in Self.names { #expect(ConformanceSubjects.dialect(named: name)?.name == name) }
         #expect(DialectRegistry.dialect(named: "no such dialect") == nil)
     }
 
@@ -55,7 +56,7 @@ import Testing
     }
 
     @Test(arguments: names) func errorsAreGolden(_ name: String) throws {
-        let dialect = try #require(DialectRegistry.dialect(named: name))
+        let dialect = try #require(ConformanceSubjects.dialect(named: name))
         var text: [UInt8] = []
         for code in GatewayError.Code.allCases {
             let error = GatewayError(
@@ -73,7 +74,7 @@ import Testing
 
     /// Every failure before the first byte says in a header whether stock clients may repeat it.
     @Test(arguments: names) func errorHeadersGuardRetries(_ name: String) throws {
-        let dialect = try #require(DialectRegistry.dialect(named: name))
+        let dialect = try #require(ConformanceSubjects.dialect(named: name))
         let shouldRetry = try #require(HTTPField.Name("x-should-retry"))
         for code in GatewayError.Code.allCases {
             for billed in [GatewayError.Billed.no, .maybe, .yes] {
@@ -131,7 +132,7 @@ import Testing
 
     /// A stream that stops early says so, unless its clients come back with an id.
     @Test(arguments: names) func interruptionIsTold(_ name: String) throws {
-        let dialect = try #require(DialectRegistry.dialect(named: name))
+        let dialect = try #require(ConformanceSubjects.dialect(named: name))
         var encoder = dialect.makeStreamEncoder(try Self.context(dialect))
         var out = FrameOutput()
         encoder.encode(CanonicalJob.completed.events[0], into: &out)
@@ -142,44 +143,79 @@ import Testing
         if !dialect.traits.resumable { #expect(frame.contains("The gateway is restarting.")) }
     }
 
+    /// A dialect of the tests' own passes what every other one passes: a folder, its fixtures, one line.
+    @Test func aNewDialectIsPickedUp() {
+        #expect(Self.names.contains("postcard"))
+        #expect(Self.cases.filter { $0.dialect.name == "postcard" }.count == CanonicalJob.allCases.count)
+        #expect(DialectRegistry.dialect(named: "postcard") == nil)
+    }
+
     /// Payloads go out as the very slices that came in.
     @Test(arguments: names) func payloadIsNotCopied(_ name: String) throws {
-        let dialect = try #require(DialectRegistry.dialect(named: name))
-        guard dialect.traits.allowedDelivery.contains(where: \.carriesPayload) else { return }
+        let dialect = try #require(ConformanceSubjects.dialect(named: name))
+        let delivery = dialect.traits.allowedDelivery.contains(.inline) ? Delivery.inline : .both
+        guard dialect.traits.allowedDelivery.contains(delivery) else { return }
         let payload = ImagePayload(canonical: ByteBuffer(repeating: UInt8(ascii: "A"), count: 1 << 20))
         let address = payload.base64.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
-        let context = try Self.context(dialect)
-        let image = CanonicalJob.event(1, 0, .uploading, 95, .image(CanonicalJob.image(payload: payload)))
-        let completed = CanonicalJob.completed.events[7]
-
+        let context = try Self.context(dialect, delivery: delivery)
+        let preview = PartialImage(
+            imageIndex: 0, partialImageIndex: 0, attributes: CanonicalJob.attributes, payload: payload)
+        let events = [
+            CanonicalJob.event(1, 0, .generating, 40, .partialImage(preview)),
+            CanonicalJob.event(2, 0, .uploading, 95, .image(CanonicalJob.image(payload: payload))),
+            CanonicalJob.completed.events[7],
+        ]
         var encoder = dialect.makeStreamEncoder(context)
         var out = FrameOutput()
-        encoder.encode(image, into: &out)
-        encoder.encode(completed, into: &out)
-        var answer = dialect.makeAnswerEncoder(context)
-        answer.add(image)
-        answer.add(completed)
-        var answerOut = FrameOutput()
-        _ = answer.finish(into: &answerOut)
-        for pieces in [out.take().pieces, answerOut.take().pieces] {
-            let addresses = pieces.map { $0.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) } }
-            #expect(addresses.contains(address))
+        for event in events { encoder.encode(event, into: &out) }
+        var outputs = [out.take().pieces]
+        // Elsewhere answers name their pictures by URL.
+        if delivery == .inline {
+            var answer = dialect.makeAnswerEncoder(context)
+            for event in events { answer.add(event) }
+            var answerOut = FrameOutput()
+            _ = answer.finish(into: &answerOut)
+            outputs.append(answerOut.take().pieces)
+        }
+        for pieces in outputs {
+            let large = pieces.filter { $0.readableBytes >= 1 << 20 }
+            let addresses = large.map { $0.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) } }
+            #expect(!addresses.isEmpty && addresses.allSatisfy { $0 == address })
             #expect(pieces.filter { $0.readableBytes < 1 << 20 }.reduce(0) { $0 + $1.readableBytes } < 4096)
         }
     }
 
+    /// Clients that split each network read at newlines also decode each read by itself, and read no event that comes in two.
+    @Test(arguments: names) func isolatedEventsSuitOneNetworkRead(_ name: String) throws {
+        let dialect = try #require(ConformanceSubjects.dialect(named: name))
+        guard dialect.traits.isolatedWrites else { return }
+        for delivery in dialect.traits.allowedDelivery {
+            let context = try Self.context(dialect, delivery: delivery)
+            for job in CanonicalJob.allCases {
+                for frame in DialectDriving.frames(dialect.makeStreamEncoder(context), job.events) where !frame.isEmpty
+                {
+                    #expect(frame.allSatisfy { $0 < 0x80 })
+                    let lines = String(decoding: frame, as: UTF8.self).split(separator: "\n")
+                    for line in lines where line.contains("https://") && !line.contains("b64_json") {
+                        #expect(line.utf8.count <= 1200)
+                    }
+                    for line in lines {
+                        #expect(line.hasPrefix("data: {"))
+                        #expect(throws: Never.self) { try JSONDocument(ByteBuffer(string: String(line.dropFirst(6)))) }
+                    }
+                }
+            }
+        }
+    }
+
     @Test(arguments: names) func wrongBodiesAreRefused(_ name: String) throws {
-        let dialect = try #require(DialectRegistry.dialect(named: name))
+        let dialect = try #require(ConformanceSubjects.dialect(named: name))
         let broken = DialectDriving.refusal(dialect, "{\"prompt\": \"a\",\n  nope}")
         #expect(broken?.code == .invalidJSON)
         #expect(broken?.position?.line == 2)
-        for (body, parameter) in [
-            ("{}", "prompt"), ("{\"prompt\": \"  \\n\"}", "prompt"), ("{\"prompt\": 7}", "prompt"),
-            ("{\"prompt\": null}", "prompt"), ("{\"prompt\": [\"a\"]}", "prompt"),
-            ("{\"prompt\": \"\(String(repeating: "x", count: 32_001))\"}", "prompt"),
-        ] {
+        for (body, parameter) in try Self.wrongBodies(name) {
             let error = DialectDriving.refusal(dialect, body)
-            #expect(error?.code == .invalidParameter && error?.parameter == parameter, "\(body.prefix(40))")
+            #expect(error?.code == .invalidParameter && error?.parameter == parameter, "\(body.prefix(60))")
         }
         for body in ["[]", "\"a\"", "null", "7"] {
             #expect(DialectDriving.refusal(dialect, body)?.code == .invalidParameter, "\(body)")
@@ -188,6 +224,22 @@ import Testing
         #expect(
             DialectDriving.refusal(dialect, "prompt=a", contentType: "application/x-www-form-urlencoded")?.code
                 == .unsupportedMediaType)
-        #expect(DialectDriving.refusal(dialect, "{\"prompt\": \"a\"}", contentType: nil) == nil)
+        let request = String(decoding: try GoldenFiles.bytes("\(name)/request.json"), as: UTF8.self)
+        #expect(DialectDriving.refusal(dialect, request, contentType: nil) == nil)
+    }
+
+    /// Bodies with the parameter that each is refused for: those of `wrong.json`, else what is wrong wherever there is a `prompt`.
+    private static func wrongBodies(_ name: String) throws -> [(String, String)] {
+        guard let bytes = try? GoldenFiles.bytes("\(name)/wrong.json") else {
+            return [
+                ("{}", "prompt"), ("{\"prompt\": \"  \\n\"}", "prompt"), ("{\"prompt\": 7}", "prompt"),
+                ("{\"prompt\": null}", "prompt"), ("{\"prompt\": [\"a\"]}", "prompt"),
+                ("{\"prompt\": \"\(String(repeating: "x", count: 32_001))\"}", "prompt"),
+            ]
+        }
+        return try JSONDocument(ByteBuffer(bytes: bytes)).root.elements.map { element in
+            let body = try #require(element["body"]).raw
+            return (String(buffer: body), try #require(element["parameter"]?.string))
+        }
     }
 }

@@ -44,7 +44,7 @@ struct OpenAIImagesAnswerEncoder: DialectAnswerEncoder {
             if !first.attributes.background.isEmpty { out.json.field("background", first.attributes.background) }
             if !first.attributes.outputFormat.isEmpty { out.json.field("output_format", first.attributes.outputFormat) }
             if !first.attributes.quality.isEmpty { out.json.field("quality", first.attributes.quality) }
-            let size = OpenAIImageFields.size(first)
+            let size = first.sizeText
             if !size.isEmpty { out.json.field("size", size) }
         }
         out.json.key("data")

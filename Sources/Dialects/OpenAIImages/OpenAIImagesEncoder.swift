@@ -65,7 +65,7 @@ struct OpenAIImagesEncoder: DialectEncoder {
         if let slot = self.slot(image.imageIndex) { self.previews[slot] = self.previewsAsked }
         self.begin(
             self.operation == .edit ? "image_edit.completed" : "image_generation.completed", payload: payload,
-            attributes: image.attributes, size: OpenAIImageFields.size(image), into: &out)
+            attributes: image.attributes, size: image.sizeText, into: &out)
         out.json.field("usage", usage: image.usage ?? .zero)
         self.end(imageIndex: image.imageIndex, into: &out)
     }
@@ -109,12 +109,5 @@ struct OpenAIImagesEncoder: DialectEncoder {
         guard (0..<Self.maximumImages).contains(imageIndex) else { return nil }
         while self.previews.count <= imageIndex { self.previews.append(0) }
         return imageIndex
-    }
-}
-
-enum OpenAIImageFields {
-    /// Real pixels where they could be read from the bytes, else the upstream's word.
-    static func size(_ image: FinishedImage) -> String {
-        image.width > 0 && image.height > 0 ? "\(image.width)x\(image.height)" : image.attributes.size
     }
 }

@@ -76,9 +76,7 @@ package struct ConfigurationCatalog: Sendable {
         },
         presets: ["stages"],
         simulated: ["openai-images", "queue"],
-        laterDialects: [
-            "openai-responses", "progressive", "chat", "gallery", "fal-queue", "replicate", "vercel-ui",
-        ],
+        laterDialects: ["openai-responses", "fal-queue", "replicate"],
         laterProviders: ["openai-responses", "sync", "gemini", "automatic1111", "comfyui"],
         laterPresets: ["fal", "replicate", "bfl"])
 

@@ -44,6 +44,7 @@ struct JobStreams: Sendable {
         fields[.cacheControl] = "no-cache, no-transform"
         fields[.accelBuffering] = "no"
         fields[.jobID] = plan.job.id.text
+        for field in plan.wish.dialect.traits.streamHeaders { fields[field.name] = field.value }
         return fields
     }
 

@@ -69,6 +69,7 @@ struct EndpointMatch: Sendable {
         if asked == .stream { return .stream }
         if Preferences.respondAsync(headers) { return .queue }
         if let asked { return asked }
+        if self.traits.streamsByDefault { return .stream }
         guard !self.traits.streamByBodyOnly, let accept = headers[.accept] else { return .wait }
         let media = self.traits.streamMediaType.prefix { $0 != ";" }
         return accept.lowercased().contains(media) ? .stream : .wait
