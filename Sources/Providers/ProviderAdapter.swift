@@ -49,17 +49,27 @@ package struct ProviderCapabilities: Sendable {
     /// Names of the unified request's optional fields that the upstream understands: `negative_prompt`, `size`, `seed`, …,
     /// and of extensions. The gateway drops or refuses the others before it asks for an exchange.
     package var parameters: Set<String>
+    /// Which wishes for a picture it can follow. Default: a picture always.
+    package var pictureWishes: Set<ImageRequest.PictureWish>
+    /// The sizes it draws for certain; empty: any. Where a route says `"unsupported": "nearest"`, others become the nearest.
+    package var sizes: [AspectRatio]
+    /// How the names of its models begin; empty: any. Where a route says `"unsupported": "nearest"`, others are left out.
+    package var modelPrefixes: [String]
     /// Tells handles by which a job can be picked up after a restart. Default false.
     package var resumable: Bool
 
     package init(
         operations: Set<ImageRequest.Operation>, previews: Bool, maximumCount: Int, parameters: Set<String>,
-        resumable: Bool = false
+        pictureWishes: Set<ImageRequest.PictureWish> = [.always], sizes: [AspectRatio] = [],
+        modelPrefixes: [String] = [], resumable: Bool = false
     ) {
         self.operations = operations
         self.previews = previews
         self.maximumCount = maximumCount
         self.parameters = parameters
+        self.pictureWishes = pictureWishes
+        self.sizes = sizes
+        self.modelPrefixes = modelPrefixes
         self.resumable = resumable
     }
 

@@ -153,6 +153,7 @@ package struct RouteTable: Sendable {
         package let inputURLs: InputURLs
         /// Name of the webhook that hears of a job's end.
         package let notify: String?
+        package let intent: PictureIntent
         package let heartbeat: Heartbeat
 
         init(
@@ -160,7 +161,7 @@ package struct RouteTable: Sendable {
             operation: ImageRequest.Operation, mode: RouteMode, match: Match, upstreams: [Target],
             defaults: RequestFields?, force: RequestFields?, allow: Allowance, unsupported: UnsupportedPolicy,
             auth: RouteAuth, delivery: Delivery, commit: Duration, onDisconnect: DisconnectPolicy, inputURLs: InputURLs,
-            notify: String?, heartbeat: Heartbeat
+            intent: PictureIntent, notify: String?, heartbeat: Heartbeat
         ) {
             self.name = name
             self.location = location
@@ -181,6 +182,7 @@ package struct RouteTable: Sendable {
             self.onDisconnect = onDisconnect
             self.inputURLs = inputURLs
             self.notify = notify
+            self.intent = intent
             self.heartbeat = heartbeat
         }
     }

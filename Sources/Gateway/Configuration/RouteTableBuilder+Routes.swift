@@ -24,6 +24,7 @@ extension RouteTableBuilder {
         let delivery = self.delivery(reader, dialect)
         self.checkHead(reader, dialect)
         let notify = self.notify(reader)
+        self.checkIntent(reader, dialect)
         guard let location, let targets, let delivery else { return nil }
         let grace = dialect.traits.defaultDisconnectGraceMilliseconds
         return RouteTable.Route(
@@ -41,7 +42,8 @@ extension RouteTableBuilder {
             auth: reader[\.auth]?.value ?? .required, delivery: delivery,
             commit: reader[\.commit]?.value ?? .seconds(2),
             onDisconnect: reader[\.onDisconnect]?.value ?? grace.map { .grace(.milliseconds($0)) } ?? .continue,
-            inputURLs: reader[\.inputURLs]?.value ?? .refuse, notify: notify,
+            inputURLs: reader[\.inputURLs]?.value ?? .refuse,
+            intent: dialect.traits.converses ? reader[\.intent]?.value ?? .always : .always, notify: notify,
             heartbeat: RouteTable.Heartbeat(
                 every: reader[\.heartbeat?.value.every]?.value ?? .seconds(15),
                 style: reader[\.heartbeat?.value.style]?.value))
@@ -124,6 +126,13 @@ extension RouteTableBuilder {
             self.report("delivery \"\(delivery.rawValue)\"\(origin) needs \"storage.images\"", at: place)
         }
         return delivery
+    }
+
+    private mutating func checkIntent(_ reader: RouteReader, _ dialect: ConfigurationCatalog.DialectEntry) {
+        guard let intent = reader.own.intent, !dialect.traits.converses, intent.value != .always else { return }
+        self.report(
+            "requests of dialect \"\(dialect.name)\" are no conversations; \"intent\" has no effect", at: intent.place,
+            .warning)
     }
 
     private mutating func checkHead(_ reader: RouteReader, _ dialect: ConfigurationCatalog.DialectEntry) {

@@ -36,6 +36,16 @@ package enum DisconnectPolicy: Hashable, Sendable {
 /// Pictures that a request gives by URL.
 package enum InputURLs: String, Sendable, CaseIterable { case refuse }
 
+/// Who decides whether a message of a conversation wants a picture.
+package enum PictureIntent: String, Sendable, CaseIterable {
+    /// Every one does.
+    case always
+    /// The upstream's model, where it can.
+    case model
+    /// A list of words.
+    case rule
+}
+
 /// What a heartbeat looks like.
 package enum HeartbeatStyle: String, Sendable, CaseIterable {
     /// A comment and a blank line.

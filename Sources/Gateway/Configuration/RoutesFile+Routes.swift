@@ -43,6 +43,8 @@ extension RoutesFile {
         package let inputURLs: Located<InputURLs>?
         /// The webhook that hears of a job's end. Default: none does.
         package let notify: Located<String>?
+        /// Who decides whether a message wants a picture, in dialects that converse. Default `always`.
+        package let intent: Located<PictureIntent>?
         /// For calls to upstreams.
         package let timeouts: Located<Timeouts>?
         /// What is written into a silent stream.
@@ -63,7 +65,7 @@ extension RoutesFile {
             case intent, notify, timeouts, heartbeat
 
             package static let later: [Key: LaterForm] = [
-                .scopes: .list(.text), .limits: .list(.text), .intent: .choice(["always", "model", "rule"]),
+                .scopes: .list(.text), .limits: .list(.text),
             ]
         }
     }
@@ -136,6 +138,7 @@ extension RoutesFile.Route: ConfigurationObject {
         self.onDisconnect = reader.read(.onDisconnect, .disconnectPolicy)
         self.inputURLs = reader.read(.inputURLs, .choice(InputURLs.self, later: ["forward"]))
         self.notify = reader.read(.notify, .word)
+        self.intent = reader.read(.intent, .choice(PictureIntent.self))
         self.timeouts = reader.read(.timeouts, .object(RoutesFile.Timeouts.self))
         self.heartbeat = reader.read(.heartbeat, .object(RoutesFile.Heartbeat.self))
         self.present = reader.present

@@ -37,6 +37,7 @@ struct JobAssembler {
     private var failures: [ImageFailure] = []
     private var previewFractions: [Int: Double] = [:]
     private var previewFormats = PreviewFormats()
+    private var hasText = false
     private var usage = Usage.zero
     private var model: String?
     private var workBegan: Timestamp?
@@ -168,6 +169,7 @@ struct JobAssembler {
                 index, number, attributes, ImagePayload(canonical: payload, lease: payloadLease), now: now, into: &steps
             )
         case .textDelta(let text):
+            self.hasText = true
             steps += self.enter(.processing, now: now)
             steps.append(.append(.textDelta(text), stage: nil, progress: nil))
         case .image(let image):
@@ -380,8 +382,13 @@ struct JobAssembler {
         guard self.isFinishing, self.pictures.values.allSatisfy(\.isKept) else { return [] }
         self.isOver = true
         let images = self.pictures.sorted { $0.key < $1.key }.map(\.value.image)
-        guard !images.isEmpty else { return [.end(.error(self.failure))] }
+        guard !images.isEmpty || self.isTextEnough else { return [.end(.error(self.failure))] }
         return [.end(.completed(self.completion(images, now: now)))]
+    }
+
+    /// A conversation need not come to a picture, where the client left that open.
+    private var isTextEnough: Bool {
+        self.plan.request.picture != .always && self.hasText && self.finishError == nil && self.failures.isEmpty
     }
 
     private var failure: GatewayError {

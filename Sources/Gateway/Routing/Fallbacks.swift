@@ -103,10 +103,10 @@ struct Fallbacks: Sendable {
     }
 
     private func usable(_ entry: RouteTable.Target) -> UpstreamTarget? {
-        guard let target = self.live.target(entry),
-            target.adapter.capabilities.operations.contains(self.request.operation)
-        else { return nil }
-        return target
+        guard let target = self.live.target(entry) else { return nil }
+        let capabilities = target.adapter.capabilities
+        return capabilities.operations.contains(self.request.operation)
+            && capabilities.pictureWishes.contains(self.request.picture) ? target : nil
     }
 
     private static func held(_ target: UpstreamTarget, _ wait: Int) -> GatewayError {
@@ -145,6 +145,8 @@ extension Fallbacks {
     /// Brings the request within it, as the route's `unsupported` says.
     private func adapt(_ request: inout ImageRequest, to target: UpstreamTarget) throws(GatewayError) -> [String] {
         let capabilities = target.adapter.capabilities
+        var nearest = NearestWishes(target: target, allow: self.route.allow)
+        if self.route.unsupported == .nearest { nearest.adapt(&request) }
         if request.count > max(1, capabilities.maximumCount) {
             throw GatewayError(
                 .unsupportedParameter, "\(target.name) makes at most \(capabilities.maximumCount) pictures a request.",
@@ -154,7 +156,7 @@ extension Fallbacks {
         if !capabilities.previews { request.partialImages = nil }
         // Extensions are never refused: a provider sends those it knows, the others ask nothing of it.
         let foreign = request.setParameters.filter { !capabilities.parameters.contains($0) }
-        guard let first = foreign.first else { return [] }
+        guard let first = foreign.first else { return nearest.changes }
         if self.route.unsupported == .refuse {
             throw GatewayError(
                 .unsupportedParameter, "\(target.name) does not understand '\(first)'.", parameter: first)
@@ -165,6 +167,6 @@ extension Fallbacks {
                 .unsupportedParameter, "\(target.name) takes no pictures.", parameter: "images")
         }
         for name in foreign { request.remove(parameter: name) }
-        return foreign
+        return nearest.changes + foreign
     }
 }

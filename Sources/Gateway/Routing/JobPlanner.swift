@@ -17,7 +17,10 @@ struct JobPlanner: Sendable {
         var request = decoded.image
         route.defaults?.fill(&request)
         route.force?.overwrite(&request)
-        try self.checkAllowance(request, route)
+        request.partialImages = request.partialImages ?? route.traits.defaultPartialImages
+        if route.traits.converses { request.picture = Self.wish(route.intent, request) }
+        if route.unsupported != .nearest { try self.checkAllowance(request, route) }
+        try self.settlePicture(&request, route)
         var fallbacks = Fallbacks(live: self.live, route: route, request: request)
         let choice = try fallbacks.first()
         var plan = JobPlan(
@@ -50,6 +53,32 @@ struct JobPlanner: Sendable {
             throw GatewayError(
                 .invalidParameter, "The size must be one of \(sizes.joined(separator: ", ")).", parameter: "size")
         }
+    }
+
+    /// Whether the last message of a conversation wants a picture.
+    private static func wish(_ intent: PictureIntent, _ request: ImageRequest) -> ImageRequest.PictureWish {
+        switch intent {
+        case .always: .always
+        case .model: .model
+        case .rule: PictureRule.wantsPicture(request) ? .always : .never
+        }
+    }
+
+    /// Where no upstream has a model that could decide about a picture, one is drawn.
+    /// - Throws: `unsupported_parameter` where none is wanted and nothing answers in text.
+    private func settlePicture(_ request: inout ImageRequest, _ route: RouteTable.Route) throws(GatewayError) {
+        guard request.picture != .always else { return }
+        let wish = request.picture
+        let isKnown = route.upstreams.contains { entry in
+            self.live.target(entry)?.adapter.capabilities.pictureWishes.contains(wish) ?? false
+        }
+        guard !isKnown else { return }
+        if wish == .never {
+            throw GatewayError(
+                .unsupportedParameter, "No picture was asked for, and nothing here answers in text.",
+                parameter: "messages")
+        }
+        request.picture = .always
     }
 }
 

@@ -22,8 +22,13 @@ package struct OpenAIImagesAdapter: ProviderAdapter {
             parameters: [
                 "n", "size", "quality", "output_format", "output_compression", "background", "images",
                 "mask", "user", "moderation", "input_fidelity",
-            ])
+            ],
+            sizes: OpenAIImagesRequestBody.sizes,
+            modelPrefixes: self.configuration.baseURL.hasPrefix(Self.openAI) ? Self.modelPrefixes : [])
     }
+
+    private static let openAI = "https://api.openai.com/"
+    private static let modelPrefixes = ["gpt-image-", "chatgpt-image-", "dall-e-"]
 
     package func makeExchange(for job: ExchangeJob) throws(GatewayError) -> any ProviderExchange {
         try self.capabilities.check(job.request, upstream: self.configuration.name)

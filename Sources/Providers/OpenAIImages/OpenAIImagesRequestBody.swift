@@ -89,6 +89,9 @@ struct OpenAIImagesRequestBody {
         return fields
     }
 
+    /// What every model draws; some draw any size.
+    static let sizes = [(1024, 1024), (1536, 1024), (1024, 1536)].map(AspectRatio.init)
+
     /// `WxH` as given; a ratio becomes the nearest of the sizes every model draws.
     static func size(_ size: ImageRequest.Size) -> String {
         switch size {
@@ -97,8 +100,7 @@ struct OpenAIImagesRequestBody {
         case .aspectRatio(let width, let height):
             guard width > 0, height > 0 else { return "auto" }
             let wanted = AspectRatio(width: width, height: height)
-            let sizes = [(1024, 1024), (1536, 1024), (1024, 1536)].map(AspectRatio.init)
-            return wanted.nearest(of: sizes).map { "\($0.width)x\($0.height)" } ?? "auto"
+            return wanted.nearest(of: self.sizes).map { "\($0.width)x\($0.height)" } ?? "auto"
         }
     }
 }

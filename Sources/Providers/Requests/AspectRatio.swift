@@ -1,16 +1,16 @@
-/// Width to height, both at least 1, in lowest terms.
-struct AspectRatio: Hashable, Sendable {
-    let width: Int
-    let height: Int
+/// Width to height, both at least 1; also a size in pixels.
+package struct AspectRatio: Hashable, Sendable {
+    package let width: Int
+    package let height: Int
 
     /// The terms are kept as given.
-    init(width: Int, height: Int) {
+    package init(width: Int, height: Int) {
         self.width = width
         self.height = height
     }
 
     /// `16:9`, `1024x1536`, `3/2`.
-    init?(_ text: String) {
+    package init?(_ text: String) {
         let parts = text.split(omittingEmptySubsequences: false) { ":xX/×".contains($0) }.map { Int($0) ?? 0 }
         guard parts.count == 2, (1...65_536).contains(parts[0]), (1...65_536).contains(parts[1]) else { return nil }
         self.init(width: parts[0], height: parts[1])
@@ -25,6 +25,17 @@ struct AspectRatio: Hashable, Sendable {
     /// The one whose ratio differs by the smallest factor; the first of equals.
     func nearest(of others: [AspectRatio]) -> AspectRatio? {
         others.min { self.factor(to: $0) < self.factor(to: $1) }
+    }
+
+    /// The size whose ratio differs by the smallest factor; of equals the one nearest in area, then the first.
+    package func nearestSize(of sizes: [AspectRatio]) -> AspectRatio? {
+        guard let best = self.nearest(of: sizes) else { return nil }
+        let area = Double(self.width) * Double(self.height)
+        func distance(_ size: AspectRatio) -> Double {
+            let quotient = Double(size.width) * Double(size.height) / area
+            return max(quotient, 1 / quotient)
+        }
+        return sizes.filter { self.factor(to: $0) == self.factor(to: best) }.min { distance($0) < distance($1) }
     }
 
     private func factor(to other: AspectRatio) -> Double {

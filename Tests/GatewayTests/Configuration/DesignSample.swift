@@ -53,6 +53,6 @@ enum DesignSample {
     static let refused = [
         "$.server.trusted_proxies", "$.server.cors", "$.server.tls", "$.admin.token", "$.auth", "$.limits", "$.costs",
         "$.upstreams.chatgpt.provider", "$.upstreams.chatgpt.background", "$.upstreams.flux.preset",
-        "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits", "$.routes[0].intent", "$.routes[1].limits",
+        "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits", "$.routes[1].limits",
     ]
 }

@@ -42,6 +42,10 @@ struct ShippedFilesTests {
         ("/v1/generate.ndjson", "ndjson", "generate"),
         ("/v1/images/generations", "openai-images", "generate"), ("/v1/images/edits", "openai-images", "edit"),
         ("/api/v1/images/generate/stream", "stages", "generate"),
+        ("/api/images/generate-streaming", "progressive", "generate"),
+        ("/api/images/edit-streaming", "progressive", "edit"), ("/api/gallery/generate", "gallery", "generate"),
+        ("/api/gallery/edit", "gallery", "edit"), ("/api/chat/stream", "chat", "generate"),
+        ("/api/chat", "vercel-ui", "generate"),
     ])
     func shippedPaths(path: String, dialect: String, operation: String) throws {
         let table = try #require(

@@ -23,6 +23,26 @@ import Testing
             ])
     }
 
+    /// Where the client left it open whether a picture comes.
+    @Test(arguments: ImageRequest.PictureWish.allCases)
+    func aConversationMayEndInTextAlone(_ wish: ImageRequest.PictureWish) {
+        var run = AssemblerRun(SamplePlan.plan { $0.picture = wish })
+        run.apply(.textDelta("Hello"))
+        run.finish()
+        let end = wish == .always ? "error no_image no" : "completed [] []"
+        #expect(run.steps == ["stage queued", "stage processing", "text Hello", end, "ended"])
+    }
+
+    @Test func butNotInSilenceOrFailure() {
+        var silent = AssemblerRun(SamplePlan.plan { $0.picture = .model })
+        silent.finish()
+        #expect(silent.steps.contains("error no_image no"))
+        var broken = AssemblerRun(SamplePlan.plan { $0.picture = .never })
+        broken.apply(.textDelta("Hel"))
+        broken.finish(GatewayError(.upstreamTruncated, "cut"))
+        #expect(broken.steps.contains { $0.hasPrefix("error upstream_truncated") })
+    }
+
     @Test func everyStageOnTheWayIsToldWhenThePictureComesFirst() {
         var run = AssemblerRun()
         run.apply(.sampleImage())

@@ -148,6 +148,97 @@ import Testing
         }
     }
 
+    // MARK: The nearest
+
+    private static let nearest = #", "unsupported": "nearest""#
+
+    @Test(
+        arguments: [
+            (ImageRequest.Size.named("800x600"), "1536x1024"), (.pixels(width: 600, height: 800), "1024x1536"),
+            (.aspectRatio(width: 21, height: 9), "1536x1024"), (.aspectRatio(width: 1, height: 1), "1024x1024"),
+            (.named("512x512"), "1024x1024"), (.named("huge"), nil),
+        ] as [(ImageRequest.Size, String?)]) func anUnknownSizeBecomesTheNearest(
+            _ asked: ImageRequest.Size, _ given: String?
+        ) throws
+    {
+        let plan = try Self.plan(Self.route(Self.nearest)) { $0.size = asked }
+        #expect(plan.request.size.map(\.text) == given)
+        #expect(plan.dropped == ["size: \(asked.text) -> \(given ?? "auto")"])
+    }
+
+    @Test func aKnownSizeStays() throws {
+        for size in [nil, ImageRequest.Size.named("auto"), .named("1024x1536"), .pixels(width: 1024, height: 1024)] {
+            let plan = try Self.plan(Self.route(Self.nearest)) { $0.size = size }
+            #expect(plan.request.size == size && plan.dropped.isEmpty)
+        }
+    }
+
+    /// By ratio first, then by area.
+    @Test func theNearestIsAmongTheAllowed() throws {
+        let route = Self.route(
+            Self.nearest
+                + #", "allow": {"sizes": ["512x512", "2048x2048", "1024x512"], "max_n": 2, "models": ["gpt-*"]}"#)
+        for (asked, given) in [("600x600", "512x512"), ("1900x1900", "2048x2048"), ("1920x1080", "1024x512")] {
+            let plan = try Self.plan(route) { request in
+                request.size = .named(asked)
+                request.count = 5
+                request.model = "flux"
+            }
+            #expect(plan.request.size == .named(given) && plan.request.count == 2 && plan.request.model == nil)
+            #expect(plan.dropped == ["model: flux -> default", "n: 5 -> 2", "size: \(asked) -> \(given)"])
+        }
+    }
+
+    @Test func coloursAreOpaqueAndWhatIsLeftIsDropped() throws {
+        let plan = try Self.plan(Self.route(Self.nearest)) { request in
+            request.background = "white"
+            request.style = "noir"
+            request.count = 40
+        }
+        #expect(plan.request.background == "opaque" && plan.request.style == nil && plan.request.count == 10)
+        #expect(plan.dropped == ["n: 40 -> 10", "background: white -> opaque", "style"])
+    }
+
+    @Test func modelsOpenAIDoesNotHaveAreLeftToIt() throws {
+        let upstream =
+            #", "openai": {"provider": "openai-images", "base_url": "https://api.openai.com/v1", "api_key": {"env": "KEY"}}"#
+        for (members, model, given) in [
+            (#", "upstreams": ["openai"]"#, "sdxl", nil), (#", "upstreams": ["openai"]"#, "gpt-image-2", "gpt-image-2"),
+            (#", "upstreams": ["lab"]"#, "sdxl", "sdxl"),
+            (#", "upstreams": [{"upstream": "openai", "model": "gpt-image-1"}]"#, "sdxl", "sdxl"),
+        ] as [(String, String, String?)] {
+            let plan = try Self.plan(
+                Self.route(Self.nearest + members), upstreams: upstream, environment: ["KEY": "k"]
+            ) { $0.model = model }
+            #expect(plan.request.model == given)
+        }
+    }
+
+    // MARK: Conversations
+
+    private static func chat(_ members: String = "") -> String {
+        #"{"path": "/v1/generate", "dialect": "vercel-ui", "delivery": "inline"\#(members)}"#
+    }
+
+    @Test(arguments: ["always", "model"]) func aPictureIsDrawnWhereNoModelCanDecide(_ intent: String) throws {
+        let plan = try Self.plan(Self.chat(#", "intent": "\#(intent)""#)) { $0.prompt = "Hello" }
+        #expect(plan.request.picture == .always)
+    }
+
+    @Test func theRuleDecides() throws {
+        let route = Self.chat(#", "intent": "rule""#)
+        #expect(try Self.plan(route) { $0.prompt = "Draw a lake" }.request.picture == .always)
+        let error = Self.refusal { try Self.plan(route) { $0.prompt = "Hello" } }
+        #expect(error?.code == .unsupportedParameter && error?.parameter == "messages")
+    }
+
+    @Test func previewsAreAskedForWhereTheDialectLivesOfThem() throws {
+        #expect(try Self.plan(Self.chat()).request.partialImages == 2)
+        #expect(try Self.plan(Self.chat(#", "defaults": {"partial_images": 0}"#)).request.partialImages == 0)
+        #expect(try Self.plan(Self.chat()) { $0.partialImages = 1 }.request.partialImages == 1)
+        #expect(try Self.plan(Self.route()).request.partialImages == nil)
+    }
+
     // MARK: Upstreams
 
     private static let keyed =
