@@ -91,12 +91,15 @@ let package = Package(
             dependencies: [
                 "CZlib", "StreamCodecs", nioCore, nioPosix, httpTypes, hummingbirdCore, serviceLifecycle, logging,
             ], swiftSettings: strictSettings),
-        // The page at `/`, embedded.
+        // The page at `/` and the browser client, embedded.
         .target(
             name: "Web",
             resources: [
                 .embedInCode("Resources/index.html"), .embedInCode("Resources/playground.js"),
-                .embedInCode("Resources/playground.css"),
+                .embedInCode("Resources/playground-frontends.js"),
+                .embedInCode("Resources/playground.css"), .embedInCode("Resources/safelight.js"),
+                .embedInCode("Resources/safelight-run.js"), .embedInCode("Resources/safelight-react.js"),
+                .embedInCode("Resources/safelight.d.ts"), .embedInCode("Resources/safelight-react.d.ts"),
             ], swiftSettings: strictSettings),
         .systemLibrary(name: "CMalloc", path: "Sources/CMalloc"),
         .executableTarget(

@@ -1,13 +1,25 @@
-/// The files of the playground, embedded in the binary.
+/// The files of the playground and of the browser client, embedded in the binary.
 package enum WebAssets {
     package static let all: [WebAsset] = [
         WebAsset(path: "/", contentType: "text/html; charset=utf-8", bytes: PackageResources.index_html),
+        WebAsset(path: "/playground.js", contentType: script, bytes: PackageResources.playground_js),
         WebAsset(
-            path: "/playground.js", contentType: "text/javascript; charset=utf-8",
-            bytes: PackageResources.playground_js),
+            path: "/playground-frontends.js", contentType: script, bytes: PackageResources.playground_frontends_js),
         WebAsset(
             path: "/playground.css", contentType: "text/css; charset=utf-8", bytes: PackageResources.playground_css),
     ]
+
+    /// The browser client, which pages of any origin may load.
+    package static let client: [WebAsset] = [
+        WebAsset(path: "/sdk/safelight.js", contentType: script, bytes: PackageResources.safelight_js),
+        WebAsset(path: "/sdk/safelight-run.js", contentType: script, bytes: PackageResources.safelight_run_js),
+        WebAsset(path: "/sdk/safelight-react.js", contentType: script, bytes: PackageResources.safelight_react_js),
+        WebAsset(path: "/sdk/safelight.d.ts", contentType: types, bytes: PackageResources.safelight_d_ts),
+        WebAsset(path: "/sdk/safelight-react.d.ts", contentType: types, bytes: PackageResources.safelight_react_d_ts),
+    ]
+
+    private static let script = "text/javascript; charset=utf-8"
+    private static let types = "text/plain; charset=utf-8"
 
     /// What the page needs, and nothing else: its own files, and pictures that arrive as bytes.
     package static let contentSecurityPolicy =
@@ -16,6 +28,10 @@ package enum WebAssets {
 
     package static func asset(at path: String) -> WebAsset? {
         self.all.first { $0.path == path }
+    }
+
+    package static func clientAsset(at path: String) -> WebAsset? {
+        self.client.first { $0.path == path }
     }
 }
 

@@ -56,6 +56,7 @@ struct GatewayResponder: Sendable {
 
     private func own(_ scope: RequestScope, _ live: LiveTable) -> DialectResponse {
         do {
+            if let asset = WebAssets.clientAsset(at: scope.path) { return try Self.browserClient(asset, scope) }
             if self.showsPlayground(), let response = try self.playground(scope, live) { return response }
             throw GatewayError(.notFound, "There is nothing at this path.")
         } catch let error as GatewayError {
@@ -63,6 +64,13 @@ struct GatewayResponder: Sendable {
         } catch {
             return Self.failure(GatewayError(.internal, "The gateway failed.", cause: "\(error)"))
         }
+    }
+
+    private static func browserClient(_ asset: WebAsset, _ scope: RequestScope) throws -> DialectResponse {
+        guard scope.method == .get || scope.method == .head else {
+            throw GatewayError(.methodNotAllowed, "The browser client is fetched with GET.")
+        }
+        return PlaygroundRoutes.response(client: asset, ifNoneMatch: scope.headers[.ifNoneMatch])
     }
 
     private func playground(_ scope: RequestScope, _ live: LiveTable) throws -> DialectResponse? {

@@ -17,6 +17,15 @@ enum PlaygroundRoutes {
         return DialectResponse(status: 200, headers: fields, body: ByteBuffer(bytes: asset.bytes))
     }
 
+    /// A script of the browser client: pages of any origin may load it.
+    static func response(client asset: WebAsset, ifNoneMatch: String?) -> DialectResponse {
+        var response = self.response(asset, ifNoneMatch: ifNoneMatch)
+        response.headers[.contentSecurityPolicy] = nil
+        response.headers[.accessControlAllowOrigin] = "*"
+        if let policy = HTTPField.Name("cross-origin-resource-policy") { response.headers[policy] = "cross-origin" }
+        return response
+    }
+
     /// `{"routes": [{name, path, dialect, operation, modes, upstreams}]}`.
     static func response(_ live: LiveTable) -> DialectResponse {
         var json = JSONWriter()

@@ -1,5 +1,7 @@
 // The playground: one form, one fetch, and the picture as it develops. No dependencies, no build step.
 
+import { frontends } from "./playground-frontends.js";
+
 const $ = (id) => document.getElementById(id);
 const view = Object.fromEntries(
   ["form", "prompt", "route", "route-note", "picture-field", "picture", "size", "previews", "count", "seed", "token",
@@ -117,6 +119,7 @@ function readUnified(value, show) {
 }
 
 const dialects = {
+  ...frontends,
   unified: { url: (path) => path, body: unifiedBody, read: readUnified },
   ndjson: { url: (path) => path, body: unifiedBody, read: readUnified },
   "openai-images": {
@@ -440,7 +443,7 @@ class Run {
     try { value = JSON.parse(text); } catch { /* a proxy's own page; the status says enough */ }
     const detail = typeof value.detail === "string" ? value.detail : undefined;
     this.fault(value.error?.code ?? value.code ?? `http_${response.status}`,
-      value.error?.message ?? detail ?? value.title ?? `The server answered ${response.status}.`);
+      value.error?.message ?? detail ?? value.message ?? value.title ?? `The server answered ${response.status}.`);
   }
 
   #endWithoutTerminal() {
