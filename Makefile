@@ -35,6 +35,7 @@ test-unit: strict-build ## Swift tests alone
 test-integration: strict-build ## the real server against nginx, the OpenAI SDK and a browser
 	scripts/install nginx-light python3 curl strace
 	scripts/install chromium || echo "No chromium package here: the browser tests will be skipped."
+	scripts/install nodejs node-react node-react-dom || echo "No React packages here: tests of its bindings will be skipped."
 	scripts/integration
 
 test-nginx: strict-build ## behind nginx
@@ -47,7 +48,7 @@ test-sdk: strict-build ## with the stock OpenAI SDK
 
 test-browser: strict-build ## the playground in Chromium
 	scripts/install chromium python3
-	scripts/integration Tests/Integration/test_browser.py
+	scripts/integration Tests/Integration/test_browser.py Tests/Integration/test_browser_client.py
 
 check: system ## format, imports, links, and a build without warnings: all that CI asks besides the tests
 	scripts/install python3

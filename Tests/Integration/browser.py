@@ -19,54 +19,19 @@ def find_chromium():
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
-class Browser:
-    """One browser process with one page. Collects what the page reports as errors."""
+class Page:
+    """One tab. Collects what it reports as errors."""
 
-    def __init__(self, width=1280, height=1000):
-        self._profile = tempfile.mkdtemp(prefix="safelight-browser-")
-        arguments = [
-            find_chromium(), "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={self._profile}",
-            f"--window-size={width},{height}", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
-            "--hide-scrollbars", "--disable-background-networking", "--disable-component-update",
-        ]
-        if os.geteuid() == 0:
-            arguments.append("--no-sandbox")
-        self._process = subprocess.Popen(
-            arguments + ["about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._connection = connect(self._page_address(), max_size=None)
+    def __init__(self, address):
+        self._connection = connect(address, max_size=None)
         self._socket = self._connection.__enter__()
         self._next = 0
         self.errors = []
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         self._connection.__exit__(None, None, None)
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self._profile, ignore_errors=True)
-
-    def _page_address(self, seconds=60):
-        port_file = pathlib.Path(self._profile, "DevToolsActivePort")
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if port_file.exists() and (lines := port_file.read_text().split()):
-                with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json/list") as answer:
-                    pages = [target for target in json.load(answer) if target["type"] == "page"]
-                if pages:
-                    return pages[0]["webSocketDebuggerUrl"]
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Chromium ended with status {self._process.returncode}")
-            time.sleep(0.1)
-        raise TimeoutError("Chromium opened no page")
 
     def call(self, method, **parameters):
         self._next += 1
@@ -128,3 +93,56 @@ class Browser:
     def screenshot(self, path, whole_page=False):
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole_page)
         pathlib.Path(path).write_bytes(base64.b64decode(answer["data"]))
+
+
+class Browser(Page):
+    """One browser process with a first page."""
+
+    def __init__(self, width=1280, height=1000):
+        self._profile = tempfile.mkdtemp(prefix="safelight-browser-")
+        arguments = [
+            find_chromium(), "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={self._profile}",
+            f"--window-size={width},{height}", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
+            "--hide-scrollbars", "--disable-background-networking", "--disable-component-update",
+        ]
+        if os.geteuid() == 0:
+            arguments.append("--no-sandbox")
+        self._process = subprocess.Popen(
+            arguments + ["about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._address = self._page_address()
+        super().__init__(self._address)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    def tab(self, address):
+        """Another tab of the same browser, at this address."""
+        target = self.call("Target.createTarget", url=address)["targetId"]
+        page = Page(f"{self._address.rsplit('/', 1)[0]}/{target}")
+        page.wait_for("document.readyState === 'complete' && location.protocol !== 'about:'")
+        return page
+
+    def _page_address(self, seconds=60):
+        port_file = pathlib.Path(self._profile, "DevToolsActivePort")
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if port_file.exists() and (lines := port_file.read_text().split()):
+                with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json/list") as answer:
+                    pages = [target for target in json.load(answer) if target["type"] == "page"]
+                if pages:
+                    return pages[0]["webSocketDebuggerUrl"]
+            if self._process.poll() is not None:
+                raise RuntimeError(f"Chromium ended with status {self._process.returncode}")
+            time.sleep(0.1)
+        raise TimeoutError("Chromium opened no page")

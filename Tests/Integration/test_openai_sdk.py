@@ -57,6 +57,45 @@ def test_edit_of_several_pictures_with_mask(simulated):
     assert answer.data[0].b64_json
 
 
+def test_several_pictures_stream(simulated):
+    stream = client(simulated).images.generate(model="gpt-image-1", prompt=BOAT, n=3, stream=True, partial_images=1)
+    events = list(stream)
+    finished = [event for event in events if event.type == "image_generation.completed"]
+    assert sorted(event.image_index for event in finished) == [0, 1, 2] and events[-1] is finished[-1]
+    assert len({event.b64_json for event in finished}) == 3
+    previews = [event for event in events if event.type == "image_generation.partial_image"]
+    assert sorted(event.image_index for event in previews) == [0, 1, 2]
+    assert all(event.partial_image_index == 0 for event in previews)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("form", [True, False], ids=["form", "json"])
+def test_edits_reach_the_upstream_whole(serve, form, count, masked):
+    """One file or several, with a mask or without, as a form or as JSON: the upstream gets the very bytes."""
+    photos, mask, final = [png(16, 16, seed) for seed in range(count)], png(16, 16, 9), picture()
+    with Upstream(lambda call: call.answer(200, {"created": 1, "data": [{"b64_json": final}]})) as upstream:
+        server = serve({"real": upstream.config}, [routed(EDITS, "real")])
+        if form:
+            files = [(f"{number}.png", io.BytesIO(photo), "image/png") for number, photo in enumerate(photos)]
+            extra = {"mask": ("mask.png", io.BytesIO(mask), "image/png")} if masked else {}
+            answer = client(server).images.edit(
+                model="gpt-image-1", image=files if count > 1 else files[0], prompt=NIGHT, n=1, **extra)
+            assert answer.data[0].b64_json == final
+        else:
+            wish = {"model": "gpt-image-1", "prompt": NIGHT, "images": [{"image_url": data_url(photo)} for photo in photos]}
+            answer = client(server).post(
+                "/images/edits", body=wish | ({"mask": {"image_url": data_url(mask)}} if masked else {}), cast_to=object)
+            assert answer["data"][0]["b64_json"] == final
+        body = upstream.calls[0].body
+    assert all(photo in body for photo in photos) and (mask in body) == masked
+    assert body.count(b"filename=") == count + masked
+
+
+def data_url(content):
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
 def test_whole_answer(simulated):
     answer = client(simulated).images.generate(model="gpt-image-1", prompt=BOAT, n=2)
     assert len(answer.data) == 2 and answer.created > 0
