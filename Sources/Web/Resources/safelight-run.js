@@ -154,8 +154,8 @@ function requestFields(prompt, options) {
   return request;
 }
 
-function requestBody(prompt, options) {
-  const request = { ...requestFields(prompt, options), stream: true };
+function requestBody(prompt, options, stream) {
+  const request = { ...requestFields(prompt, options), stream };
   const images = options.images ?? (options.image ? [options.image] : []);
   if (images.length === 0 && !options.mask) return { body: JSON.stringify(request), type: "application/json" };
   const form = new FormData();
@@ -248,10 +248,13 @@ export class Run {
     let failures = 0;
     let silent = 0;                // streams in a row that brought nothing, as behind a proxy that collects them
     while (!this.#ended) {
-      let brought = false;
+      let wasOpened = false;
       try {
-        for await (const event of this.#read(await this.#open("text/event-stream"))) {
-          brought = true;
+        const response = await this.#open("text/event-stream");
+        wasOpened = true;
+        silent += 1;
+        for await (const event of this.#read(response)) {
+          silent = 0;
           failures = 0;
           yield event;
         }
@@ -264,8 +267,7 @@ export class Run {
         if (failures > 10) throw error;
         if (error.retryAfter) await pause(error.retryAfter, this.#settings.signal);
       }
-      silent = brought ? 0 : silent + 1;
-      if (silent >= 3 && this.#job) return yield* this.#polled();
+      if (wasOpened && silent >= 3 && this.#job) return yield* this.#polled();
       if (!this.#ended) await pause(backOff(failures, this.#retry), this.#settings.signal);
     }
   }
@@ -281,10 +283,11 @@ export class Run {
       response = await request(this.#settings, `${this.#base}/v1/jobs/${this.#job}/events`, { headers, signal });
       if (response.status === 204) this.#finish();
     } else {
-      const { body, type } = requestBody(this.#prompt, { ...this.#settings, partialImages: this.#previews });
+      const streams = accept === "text/event-stream";
+      const { body, type } = requestBody(this.#prompt, { ...this.#settings, partialImages: this.#previews }, streams);
       const headers = {
         accept, "idempotency-key": `"${this.#key}"`, ...(type && { "content-type": type }),
-        ...(accept === "application/json" && { prefer: "respond-async" }),
+        ...(!streams && { prefer: "respond-async" }),
       };
       response = await request(this.#settings, this.#url, { method: "POST", body, headers, signal });
       this.#named(response.headers.get("x-safelight-job-id"));
