@@ -1,3 +1,4 @@
+package import HTTPTypes
 package import ImageGeneration
 package import StreamCodecs
 
@@ -112,12 +113,19 @@ package struct ProviderConfiguration: Sendable {
     /// Bytes of one upstream event or JSON answer. Default 64 MiB.
     package var maximumEventBytes: Int
     package var preset: String?
-    /// Provider-specific members. For `queue`: a definition, or members that replace those of the preset.
+    /// Provider-specific members. For `queue` and `sync`: a definition, or members that replace those of the preset.
     package var definition: JSONNode?
+    /// Sent with every call to the API; never holds the key.
+    package var headers: HTTPFields
+    /// Appended to the URL of every call to the API.
+    package var query: [(name: String, value: String)]
+    /// Hands work over as background responses, which outlive their connection. For `openai-responses`.
+    package var background: Bool
 
     package init(
         name: String, baseURL: String, apiKey: String? = nil, model: String? = nil,
-        maximumEventBytes: Int = 64 << 20, preset: String? = nil, definition: JSONNode? = nil
+        maximumEventBytes: Int = 64 << 20, preset: String? = nil, definition: JSONNode? = nil,
+        headers: HTTPFields = [:], query: [(name: String, value: String)] = [], background: Bool = false
     ) {
         self.name = name
         self.baseURL = baseURL
@@ -126,6 +134,9 @@ package struct ProviderConfiguration: Sendable {
         self.maximumEventBytes = maximumEventBytes
         self.preset = preset
         self.definition = definition
+        self.headers = headers
+        self.query = query
+        self.background = background
     }
 }
 

@@ -8,6 +8,16 @@ package enum ProviderRegistry {
             "openai-images",
             { configuration throws(ProviderConfigurationProblem) in try OpenAIImagesAdapter(configuration) }
         ),
+        (
+            "openai-responses",
+            { configuration throws(ProviderConfigurationProblem) in try OpenAIResponsesAdapter(configuration) }
+        ),
+        (
+            "automatic1111",
+            { configuration throws(ProviderConfigurationProblem) in try Automatic1111Adapter(configuration) }
+        ),
+        ("gemini", { configuration throws(ProviderConfigurationProblem) in try GeminiAdapter(configuration) }),
+        ("sync", { configuration throws(ProviderConfigurationProblem) in try SyncAdapter(configuration) }),
         ("queue", { configuration throws(ProviderConfigurationProblem) in try QueueAdapter(configuration) }),
     ]
 

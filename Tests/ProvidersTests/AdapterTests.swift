@@ -64,7 +64,9 @@ import Testing
 @Suite struct CapabilityTests {
     static func adapter(_ provider: String) throws -> any ProviderAdapter {
         let make = try #require(ProviderRegistry.factory(named: provider))
-        return try make(ProviderConfiguration(name: "up", baseURL: "https://a", preset: "stages"))
+        return try make(
+            ProviderConfiguration(
+                name: "up", baseURL: "https://a", preset: provider == "queue" ? "stages" : nil))
     }
 
     static func everything() -> ImageRequest {
@@ -136,7 +138,7 @@ import Testing
         request.count = count
         if provider == "openai-images" { request.partialImages = 1 }
         let configuration = ProviderConfiguration(
-            name: "u", baseURL: "https://a", maximumEventBytes: bound, preset: "stages")
+            name: "u", baseURL: "https://a", maximumEventBytes: bound, preset: provider == "queue" ? "stages" : nil)
         return try make(configuration).makeExchange(for: ExchangeJob(id: JobID(), request: request, entropy: 9))
     }
 
@@ -184,7 +186,7 @@ import Testing
         "data: {\"type\":\"image_generation.completed\",\"b64_json\":\"data:image/png,AAAA\"}\n\n",
         "data: {\"type\":\"image_generation.completed\",\"b64_json\":\"AAAA\",\"image_index\":-1}\n\n",
         "data: {\"type\":\"image_generation.completed\",\"b64_json\":\"AAAA\",\"image_index\":99999999999}\n\n",
-        "data: {\"type\":\"image_generation.completed\",\"url\":\"https://x\"}\n\n",
+        "data: {\"type\":\"image_generation.completed\",\"url\":\"gopher://x\"}\n\n",
         "data: {\"error\":{}}\n\n", "data: {\"error\":\"\"}\n\n", "event: error\ndata: {}\n\n", "data: [DONE]\n\n",
         "data: \(String(repeating: "[", count: 10_000))\n\n",
     ])

@@ -8,10 +8,11 @@ import Testing
 
 /// One folder of `Fixtures/<provider>/<case>`:
 ///
-/// - `request.json`: `configuration` (optional: `base_url`, `api_key`, `model`, `preset`, `definition`), `request` in the
-///   unified spelling, `cancel_after` (optional: call number whose head cancels the job)
+/// - `request.json`: `configuration` (optional: `base_url`, `api_key`, `model`, `preset`, `definition`, `headers`, `query`,
+///   `background`), `request` in the unified spelling, `cancel_after` (optional: call number whose head cancels the job)
 /// - `upstream*.http`, `upstream*.sse`, `upstream*.json`: what the upstream answers, in the order of the calls; `.sse` and
-///   `.json` are bodies of a 200. A file that holds `[lost]` is a connection lost before the head.
+///   `.json` are bodies of a 200. A file that holds `[lost]` is a connection lost before the head. The answer of
+///   `upstream-1-after-5.json` is held back until answer 5 has been given.
 /// - `expected-request.json`: the calls made · `events.json`: what came of it
 struct FixtureCase: CustomTestStringConvertible, Sendable {
     let provider: String
@@ -89,9 +90,13 @@ struct FixtureAnswer: Sendable {
     /// The connection is lost before the head.
     var isLost = false
 
+    /// The answer that must have been given before this one.
+    var after: Int?
+
     var isStream: Bool { self.headers[.contentType]?.hasPrefix("text/event-stream") ?? false }
 
     init(file: String, bytes: [UInt8]) throws {
+        if let mark = file.range(of: "-after-") { self.after = Int(file[mark.upperBound...].prefix { $0.isNumber }) }
         if file.hasSuffix(".sse") {
             self.headers[.contentType] = "text/event-stream; charset=utf-8"
             self.body = bytes
@@ -130,7 +135,12 @@ struct FixtureSetup {
         self.configuration = ProviderConfiguration(
             name: "fixture", baseURL: configuration?["base_url"]?.string ?? "https://upstream.example/v1",
             apiKey: configuration?["api_key"]?.string ?? "key-of-the-fixture", model: configuration?["model"]?.string,
-            preset: configuration?["preset"]?.string, definition: configuration?["definition"])
+            preset: configuration?["preset"]?.string, definition: configuration?["definition"],
+            background: configuration?["background"]?.boolean ?? false)
+        for member in configuration?["headers"]?.members ?? [] {
+            if let name = HTTPField.Name(member.key) { self.configuration.headers[name] = member.value.string }
+        }
+        self.configuration.query = (configuration?["query"]?.members ?? []).map { ($0.key, $0.value.string ?? "") }
         self.cancelAfter = root["cancel_after"]?.integer.map(Int.init)
         guard let request = root["request"] else { throw FixtureProblem("no request") }
         self.request = try Self.request(request)
@@ -158,6 +168,15 @@ struct FixtureSetup {
         request.seed = node["seed"]?.integer
         request.partialImages = node["partial_images"]?.integer.map(Int.init)
         request.user = node["user"]?.string
+        request.imageModel = node["image_model"]?.string
+        request.instructions = node["instructions"]?.string
+        request.picture = node["picture"]?.string.flatMap(ImageRequest.PictureWish.init) ?? .always
+        for member in node["metadata"]?.members ?? [] { request.metadata[member.key] = member.value.string }
+        request.messages = try (node["messages"]?.elements ?? []).map { message in
+            ImageRequest.Message(
+                role: message["role"]?.string.flatMap(ImageRequest.Message.Role.init) ?? .user,
+                text: message["text"]?.string ?? "", images: try (message["images"]?.elements ?? []).map(Self.image))
+        }
         request.images = try (node["images"]?.elements ?? []).map(Self.image)
         request.mask = try node["mask"].map(Self.image)
         for member in node["extensions"]?.members ?? [] {

@@ -67,6 +67,8 @@ import Testing
         guard cut.isFinished else { return whole.calls.count > 1 || cut.calls.count > 1 }
         guard cut.images.allSatisfy({ whole.images[$0.key] == $0.value }) else { return false }
         guard cut.failure == nil else { return true }
+        // Words alone, where those were asked for.
+        if whole.failure == nil, whole.images.isEmpty { return cut.text == whole.text }
         return whole.failure == nil && !cut.images.isEmpty
             && cut.images.count + cut.failedImages.count >= whole.images.count
     }

@@ -15,6 +15,8 @@ struct Replay {
     private let cancelAfter: Int?
     /// `answer` is an index into the script's.
     private var pending: [(call: Int, answer: Int)] = []
+    /// Answers that were given.
+    private var given: Set<Int> = []
     private var timer: Int?
     private var abandoned: Set<Int> = []
     private(set) var isFinished = false
@@ -45,8 +47,9 @@ struct Replay {
         var rounds = 0
         while !self.isFinished, rounds < 200 {
             rounds += 1
-            if !self.pending.isEmpty {
-                let (call, answer) = self.pending.removeFirst()
+            if let next = self.pending.firstIndex(where: { self.isDue($0.answer) }) {
+                let (call, answer) = self.pending.remove(at: next)
+                self.given.insert(answer)
                 self.play(
                     self.script.answers[answer], call: call, cancels: self.cancelAfter == answer, splits: splits,
                     cut: cut?.call == call ? cut.map { ($0.count, $0.cleanly) } : nil)
@@ -57,6 +60,8 @@ struct Replay {
             }
         }
     }
+
+    private func isDue(_ answer: Int) -> Bool { self.script.answers[answer].after.map(self.given.contains) ?? true }
 
     private mutating func play(
         _ answer: FixtureAnswer, call: Int, cancels: Bool, splits: (Int, Int) -> [Range<Int>],
@@ -125,6 +130,13 @@ struct Replay {
         var indexes: Set<Int> = []
         for case .emit(.imageFailed(let index, _)) in self.actions { indexes.insert(index) }
         return indexes
+    }
+
+    /// All text beside the pictures.
+    var text: String {
+        var text = ""
+        for case .emit(.textDelta(let delta)) in self.actions { text += delta }
+        return text
     }
 
     /// Pictures finished, by index.

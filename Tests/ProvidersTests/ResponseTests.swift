@@ -150,11 +150,13 @@ import Testing
     ])
     func nearestSize(_ ratio: String, _ size: String) throws {
         let given = try #require(AspectRatio(ratio))
-        #expect(OpenAIImagesRequestBody.size(.aspectRatio(width: given.width, height: given.height)) == size)
+        #expect(Self.preset.size(.aspectRatio(width: given.width, height: given.height)) == size)
     }
 
     @Test(arguments: ["", ":", "0:1", "1:0", "a:b", "1:2:3", "-1:2", "99999999999999999999:1"])
     func refuses(_ text: String) { #expect(AspectRatio(text) == nil) }
 
-    @Test func zeroIsAutomatic() { #expect(OpenAIImagesRequestBody.size(.aspectRatio(width: 0, height: 0)) == "auto") }
+    @Test func zeroIsAutomatic() { #expect(Self.preset.size(.aspectRatio(width: 0, height: 0)) == "auto") }
+
+    private static let preset = OpenAIImagesPreset(ProviderConfiguration(name: "u", baseURL: "https://a"))
 }

@@ -5,25 +5,27 @@ import StreamCodecs
 ///
 /// A stream is asked for only where previews are: some models and look-alikes answer nothing else than one JSON document.
 /// Which of the two came is read from the response.
+/// Look-alikes differ in points that ``OpenAIImagesPreset`` knows; that some answer with links, leave out event names or end with
+/// `[DONE]` needs no preset.
 /// See <https://platform.openai.com/docs/api-reference/images>.
 package struct OpenAIImagesAdapter: ProviderAdapter {
+    package static let presets = OpenAIImagesPreset.names
+
     private let configuration: ProviderConfiguration
 
     package init(_ configuration: ProviderConfiguration) throws(ProviderConfigurationProblem) {
         var configuration = configuration
         if configuration.baseURL.isEmpty { configuration.baseURL = "https://api.openai.com/v1" }
         try configuration.validate()
+        try configuration.checkPreset(among: OpenAIImagesPreset.names)
         self.configuration = configuration
     }
 
     package var capabilities: ProviderCapabilities {
-        ProviderCapabilities(
-            operations: [.generate, .edit], previews: true, maximumCount: 10,
-            parameters: [
-                "n", "size", "quality", "output_format", "output_compression", "background", "images",
-                "mask", "user", "moderation", "input_fidelity",
-            ],
-            sizes: OpenAIImagesRequestBody.sizes,
+        let preset = OpenAIImagesPreset(self.configuration)
+        return ProviderCapabilities(
+            operations: [.generate, .edit], previews: !preset.countsBySequence, maximumCount: 10,
+            parameters: preset.parameters, sizes: preset.sizes,
             modelPrefixes: self.configuration.baseURL.hasPrefix(Self.openAI) ? Self.modelPrefixes : [])
     }
 
@@ -35,7 +37,6 @@ package struct OpenAIImagesAdapter: ProviderAdapter {
         let body = OpenAIImagesRequestBody(request: job.request, configuration: self.configuration)
         return OpenAIImagesExchange(
             call: try body.call(entropy: job.entropy), count: job.request.count,
-            parameters: body.clientParameters,
-            maximumEventBytes: self.configuration.maximumEventBytes, secret: self.configuration.apiKey)
+            parameters: body.clientParameters, configuration: self.configuration)
     }
 }

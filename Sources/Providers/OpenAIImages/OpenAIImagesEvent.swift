@@ -35,10 +35,9 @@ enum OpenAIImagesEvent {
             self = .error
         } else {
             let name =
-                type.map { JSONValueReader.slice($0, in: fields.document) } ?? frame.event
-                ?? ByteBuffer(string: "message")
-            let start = name.getSlice(at: name.readerIndex, length: min(name.readableBytes, 256)) ?? ByteBuffer()
-            self = .unknown(UpstreamText.label(String(buffer: start)))
+                type.flatMap { $0.range.count <= 256 ? JSONValueReader.string($0, in: fields.document) : nil }
+                ?? frame.eventName
+            self = .unknown(UpstreamText.label(name ?? "message"))
         }
     }
 

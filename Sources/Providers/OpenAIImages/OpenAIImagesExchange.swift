@@ -7,10 +7,11 @@ import StreamCodecs
 ///
 /// A stream is over when as many pictures have come as were asked for and it ends; EOF before that is a failure, since the
 /// protocol has no other end mark. Once all pictures are there, the end is waited for only briefly: the connection is
-/// then kept, but no client waits for an upstream that lingers.
+/// then kept, but no client waits for an upstream that lingers. Pictures that were only named by a URL are fetched beside it.
 struct OpenAIImagesExchange: ProviderExchange {
     private static let callNumber = 0
     private static let lingerTimer = 0
+    private static let linkTimer = 1
     /// How long an upstream may leave its stream open after the last picture.
     static let lingerMilliseconds = 2000
 
@@ -27,18 +28,23 @@ struct OpenAIImagesExchange: ProviderExchange {
     private var headers: HTTPFields = [:]
     private var isFinished = false
     private var isLingering = false
+    /// The answer is over; links may still be followed.
+    private var isAnswered = false
+    /// What the answer ended with, if not well.
+    private var answerError: GatewayError?
+    private var calls = 1
 
     private enum Form { case none, undecided, events, json, error }
 
     init(
-        call: ExchangeCall, count: Int, parameters: [String: String], maximumEventBytes: Int,
-        secret: String?
+        call: ExchangeCall, count: Int, parameters: [String: String], configuration: ProviderConfiguration
     ) {
         self.call = call
         self.parameters = parameters
-        self.maximumEventBytes = maximumEventBytes
-        self.secret = secret
-        self.tally = OpenAIImagesTally(count: count)
+        self.maximumEventBytes = configuration.maximumEventBytes
+        self.secret = configuration.apiKey
+        self.tally = OpenAIImagesTally(
+            count: count, baseURL: configuration.baseURL, maximumBytes: configuration.maximumEventBytes)
     }
 
     mutating func start(into actions: inout ExchangeActions) {
@@ -46,6 +52,8 @@ struct OpenAIImagesExchange: ProviderExchange {
     }
 
     mutating func received(head: ExchangeResponseHead, call: Int, into actions: inout ExchangeActions) {
+        guard !self.isFinished else { return }
+        guard call == Self.callNumber else { return self.linkReceived(head, call, into: &actions) }
         self.headers = head.headers
         guard (200..<300).contains(head.status) else {
             self.form = .error
@@ -70,6 +78,8 @@ struct OpenAIImagesExchange: ProviderExchange {
 
     mutating func received(bytes: UnsafeRawBufferPointer, call: Int, into actions: inout ExchangeActions) {
         guard !self.isFinished else { return }
+        guard call == Self.callNumber else { return self.linkReceived(bytes, call, into: &actions) }
+        guard !self.isAnswered else { return }
         if self.form == .undecided, let first = bytes.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) {
             self.begin(first == UInt8(ascii: "{") ? .json : .events)
         }
@@ -88,28 +98,41 @@ struct OpenAIImagesExchange: ProviderExchange {
 
     mutating func ended(call: Int, into actions: inout ExchangeActions) {
         guard !self.isFinished else { return }
+        guard call == Self.callNumber else { return self.linkEnded(call, into: &actions) }
+        guard !self.isAnswered else { return }
         switch self.form {
         case .error: self.finishRefused(abandoning: false, into: &actions)
         case .json: self.finishDocument(into: &actions)
         case .none, .undecided, .events:
-            self.finish(self.tally.conclude(into: &actions), abandoning: false, into: &actions)
+            self.answered(nil, abandoning: false, into: &actions)
         }
     }
 
     mutating func failed(call: Int, error: GatewayError, into actions: inout ExchangeActions) {
         guard !self.isFinished else { return }
+        guard call == Self.callNumber else {
+            guard self.tally.links.call == call else { return }
+            return self.take(self.tally.links.failed(error), into: &actions)
+        }
+        guard !self.isAnswered else { return }
         if self.form == .error {
             self.finishRefused(abandoning: false, into: &actions)
         } else if self.tally.isComplete || self.tally.sawEnd {
-            self.finish(self.tally.conclude(into: &actions), abandoning: false, into: &actions)
+            self.answered(nil, abandoning: false, into: &actions)
+        } else if !self.tally.links.isEmpty {
+            self.answered(error.billed(atLeast: self.tally.billed), abandoning: false, into: &actions)
         } else {
             self.finish(error.billed(atLeast: self.tally.billed), abandoning: false, into: &actions)
         }
     }
 
     mutating func timerFired(_ timer: Int, into actions: inout ExchangeActions) {
-        guard !self.isFinished, timer == Self.lingerTimer else { return }
-        self.finish(self.tally.conclude(into: &actions), abandoning: true, into: &actions)
+        guard !self.isFinished else { return }
+        if timer == Self.linkTimer {
+            self.followLinks(into: &actions)
+        } else if !self.isAnswered {
+            self.answered(nil, abandoning: true, into: &actions)
+        }
     }
 
     /// The service has no call to cancel by: closing the connection is all there is.
@@ -137,7 +160,7 @@ extension OpenAIImagesExchange {
         _ bytes: UnsafeRawBufferPointer, into actions: inout ExchangeActions
     ) throws(GatewayError) {
         var rest = bytes
-        while !self.isFinished, let frame = try self.nextFrame(&rest) {
+        while !self.isFinished, !self.isAnswered, let frame = try self.nextFrame(&rest) {
             guard frame.data.readableBytes > 0, let scanner = self.decoder?.scanner else { continue }
             if OpenAIImagesEvent.isEndMark(frame) {
                 self.tally.sawEnd = true
@@ -150,6 +173,7 @@ extension OpenAIImagesExchange {
                     self.finishFailed(by: frame, into: &actions)
                 }
             }
+            self.followLinks(into: &actions)
             self.lingerIfOver(into: &actions)
         }
     }
@@ -171,8 +195,9 @@ extension OpenAIImagesExchange {
             self.finish(nil, abandoning: true, into: &actions)
             return
         }
-        let report = UpstreamErrorReport(body: frame.data, status: nil)
-        self.finish(self.error(from: report), abandoning: true, into: &actions)
+        let error = self.error(from: UpstreamErrorReport(body: frame.data, status: nil))
+        guard self.tally.links.isEmpty else { return self.answered(error, abandoning: true, into: &actions) }
+        self.finish(error, abandoning: true, into: &actions)
     }
 
     /// A refusal before anything was drawn costs nothing.
@@ -193,7 +218,7 @@ extension OpenAIImagesExchange {
                 return
             }
             try self.tally.take(document: fields, into: &actions)
-            self.finish(self.tally.conclude(into: &actions), abandoning: false, into: &actions)
+            self.answered(nil, abandoning: false, into: &actions)
         } catch {
             self.finish(error.billed(atLeast: self.tally.billed), abandoning: false, into: &actions)
         }
@@ -215,7 +240,70 @@ extension OpenAIImagesExchange {
         self.isFinished = true
         self.decoder = nil
         self.body = nil
-        if abandoning { actions.append(.abandon(call: Self.callNumber)) }
+        if abandoning, !self.isAnswered { actions.append(.abandon(call: Self.callNumber)) }
+        if let call = self.tally.links.call { actions.append(.abandon(call: call)) }
         actions.append(.finish(error))
+    }
+}
+
+// MARK: Links
+
+extension OpenAIImagesExchange {
+    /// The answer is over: what it only named is fetched before the job ends.
+    private mutating func answered(_ error: GatewayError?, abandoning: Bool, into actions: inout ExchangeActions) {
+        guard !self.tally.links.isEmpty else {
+            let ending = error ?? self.tally.conclude(into: &actions)
+            return self.finish(ending, abandoning: abandoning, into: &actions)
+        }
+        if abandoning { actions.append(.abandon(call: Self.callNumber)) }
+        self.isAnswered = true
+        self.answerError = error
+        self.decoder = nil
+        self.followLinks(into: &actions)
+    }
+
+    private mutating func followLinks(into actions: inout ExchangeActions) {
+        guard !self.isFinished, let request = self.tally.links.next(call: self.calls) else { return }
+        actions.append(.send(request, call: self.calls))
+        self.calls += 1
+    }
+
+    private mutating func linkReceived(
+        _ head: ExchangeResponseHead, _ call: Int, into actions: inout ExchangeActions
+    ) {
+        guard self.tally.links.call == call else { return }
+        do throws(GatewayError) { try self.tally.links.take(head) } catch {
+            actions.append(.abandon(call: call))
+            self.take(self.tally.links.failed(error), into: &actions)
+        }
+    }
+
+    private mutating func linkReceived(
+        _ bytes: UnsafeRawBufferPointer, _ call: Int, into actions: inout ExchangeActions
+    ) {
+        guard self.tally.links.call == call else { return }
+        do throws(GatewayError) {
+            guard try !self.tally.links.append(bytes) else { return }
+            actions.append(.abandon(call: call))
+            self.take(self.tally.links.ended(), into: &actions)
+        } catch {
+            actions.append(.abandon(call: call))
+            self.take(self.tally.links.failed(error), into: &actions)
+        }
+    }
+
+    private mutating func linkEnded(_ call: Int, into actions: inout ExchangeActions) {
+        guard self.tally.links.call == call else { return }
+        self.take(self.tally.links.ended(), into: &actions)
+    }
+
+    private mutating func take(_ outcome: LinkedPictures.Outcome, into actions: inout ExchangeActions) {
+        if let milliseconds = self.tally.take(outcome, into: &actions) {
+            actions.append(.wait(milliseconds: milliseconds, timer: Self.linkTimer))
+            return
+        }
+        guard self.isAnswered, self.tally.links.isEmpty else { return self.followLinks(into: &actions) }
+        let ending = self.tally.isComplete ? nil : self.answerError ?? self.tally.conclude(into: &actions)
+        self.finish(ending, abandoning: false, into: &actions)
     }
 }

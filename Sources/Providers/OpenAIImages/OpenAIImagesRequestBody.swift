@@ -6,10 +6,13 @@ import StreamCodecs
 /// The unified request in the words of the Images API: JSON for generations, a form for edits of uploads, JSON for edits
 /// of pictures that the upstream fetches itself.
 ///
-/// `response_format` and `style` are never written: the models of today refuse the first and do not know the second.
+/// `response_format` and `style` are not written: the models of today refuse the first and do not know the second. Look-alikes
+/// need the first, or answer with links; ``OpenAIImagesPreset`` says which.
 struct OpenAIImagesRequestBody {
     let request: ImageRequest
     let configuration: ProviderConfiguration
+
+    private var preset: OpenAIImagesPreset { OpenAIImagesPreset(self.configuration) }
 
     private enum Scalar {
         case text(String)
@@ -25,14 +28,14 @@ struct OpenAIImagesRequestBody {
         }
     }
 
-    var streams: Bool { (self.request.partialImages ?? 0) > 0 }
+    var streams: Bool {
+        (self.request.partialImages ?? 0) > 0 || self.preset.countsBySequence && self.request.count > 1
+    }
 
     func call(entropy: UInt64) throws(GatewayError) -> ExchangeCall {
-        let isEdit = self.request.operation == .edit
-        var call = ExchangeCall(
-            method: .post, url: self.configuration.baseURL + (isEdit ? "/images/edits" : "/images/generations"),
-            purpose: .submit)
-        if let key = self.configuration.apiKey { call.headers[.authorization] = "Bearer \(key)" }
+        let isEdit = self.request.operation == .edit && !self.preset.editsByGenerating
+        var call = self.configuration.call(
+            .post, isEdit ? "/images/edits" : "/images/generations", .submit, key: self.preset.key)
         call.headers[.accept] = self.streams ? "text/event-stream, application/json" : "application/json"
         if isEdit, !self.hasReferences {
             var generator = SplitMix(state: entropy)
@@ -66,9 +69,10 @@ struct OpenAIImagesRequestBody {
         var fields: [(name: String, value: Scalar)] = []
         func put(_ name: String, _ text: String?) { if let text { fields.append((name, .text(text))) } }
         func put(_ name: String, _ number: Int?) { if let number { fields.append((name, .integer(number))) } }
-        put("model", self.configuration.model ?? self.request.model)
-        put("n", self.request.count > 1 ? self.request.count : nil)
-        put("size", self.request.size.map(Self.size))
+        put("model", self.preset.omitsModel ? nil : self.configuration.model ?? self.request.model)
+        put("n", self.request.count > 1 && !self.preset.countsBySequence ? self.request.count : nil)
+        put("size", self.request.size.map(self.preset.size))
+        put("response_format", self.preset.responseFormat)
         put("quality", self.request.quality)
         put("background", self.request.background)
         put("output_format", self.request.outputFormat?.rawValue)
@@ -82,26 +86,9 @@ struct OpenAIImagesRequestBody {
             case nil: break
             }
         }
-        if self.streams {
-            fields.append(("stream", .boolean(true)))
-            put("partial_images", self.request.partialImages)
-        }
+        if self.streams { fields.append(("stream", .boolean(true))) }
+        if self.streams, !self.preset.countsBySequence { put("partial_images", self.request.partialImages) }
         return fields
-    }
-
-    /// What every model draws; some draw any size.
-    static let sizes = [(1024, 1024), (1536, 1024), (1024, 1536)].map(AspectRatio.init)
-
-    /// `WxH` as given; a ratio becomes the nearest of the sizes every model draws.
-    static func size(_ size: ImageRequest.Size) -> String {
-        switch size {
-        case .named(let name): return name
-        case .pixels(let width, let height): return "\(width)x\(height)"
-        case .aspectRatio(let width, let height):
-            guard width > 0, height > 0 else { return "auto" }
-            let wanted = AspectRatio(width: width, height: height)
-            return wanted.nearest(of: self.sizes).map { "\($0.width)x\($0.height)" } ?? "auto"
-        }
     }
 }
 
@@ -113,30 +100,11 @@ extension OpenAIImagesRequestBody {
         for field in self.scalars { form.append(name: field.name, text: field.value.text) }
         let name = self.request.images.count == 1 ? "image" : "image[]"
         for (index, image) in self.request.images.enumerated() {
-            try self.append(image, name: name, fileName: "image-\(index + 1)", parameter: "images", to: &form)
+            try form.append(image, name: name, fileName: "image-\(index + 1)", parameter: "images")
         }
         if let mask = self.request.mask {
-            try self.append(mask, name: "mask", fileName: "mask", parameter: "mask", to: &form)
+            try form.append(mask, name: "mask", fileName: "mask", parameter: "mask")
         }
-    }
-
-    private func append(
-        _ image: InputImage, name: String, fileName: String, parameter: String, to form: inout MultipartFormWriter
-    ) throws(GatewayError) {
-        let bytes: ByteBuffer
-        switch image.content {
-        case .bytes(let given): bytes = given
-        case .base64(let text):
-            do { bytes = try Base64.decode(text) } catch {
-                throw GatewayError(.invalidParameter, "The picture is not valid base64.", parameter: parameter)
-            }
-        case .url, .fileID:
-            throw GatewayError(.internal, "The request could not be written.", cause: "reference in a form")
-        }
-        let type = InputMediaType.of(image, bytes: bytes)
-        form.append(
-            name: name, fileName: "\(fileName).\(InputMediaType.fileExtension(of: type))", contentType: type,
-            body: bytes)
     }
 }
 
@@ -165,7 +133,13 @@ extension OpenAIImagesRequestBody {
             case .boolean(let flag): writer.json.value(flag)
             }
         }
-        if !self.request.images.isEmpty {
+        if self.preset.countsBySequence { self.writeSequence(into: &writer.json) }
+        if self.preset.editsByGenerating, !self.request.images.isEmpty {
+            writer.json.key("image")
+            writer.json.beginArray()
+            for image in self.request.images { Self.writeBare(image, into: &writer) }
+            writer.json.endArray()
+        } else if !self.request.images.isEmpty {
             writer.json.key("images")
             writer.json.beginArray()
             for image in self.request.images { Self.write(image, into: &writer) }
@@ -179,6 +153,24 @@ extension OpenAIImagesRequestBody {
         return writer.finish()
     }
 
+    private func writeSequence(into json: inout JSONWriter) {
+        json.field("seed", self.request.seed)
+        guard self.request.count > 1 else { return }
+        json.field("sequential_image_generation", staticText: "auto")
+        json.key("sequential_image_generation_options")
+        json.beginObject()
+        json.field("max_images", self.request.count)
+        json.endObject()
+    }
+
+    /// A URL, whether it leads to the picture or holds it.
+    private static func writeBare(_ image: InputImage, into writer: inout SplicingWriter) {
+        switch image.content {
+        case .url(let text), .fileID(let text): writer.json.value(text)
+        case .bytes, .base64: writer.spliceDataURL(image)
+        }
+    }
+
     private static func write(_ image: InputImage, into writer: inout SplicingWriter) {
         writer.json.beginObject()
         switch image.content {
@@ -186,13 +178,9 @@ extension OpenAIImagesRequestBody {
             writer.json.field("file_id", id)
         case .url(let url):
             writer.json.field("image_url", url)
-        case .bytes(let bytes):
+        case .bytes, .base64:
             writer.json.key("image_url")
-            writer.splice(prefix: "data:\(InputMediaType.of(image, bytes: bytes));base64,", Base64.encode(bytes))
-        case .base64(let text):
-            let bytes = Base64.decodePrefix(text, maximumBytes: 64)
-            writer.json.key("image_url")
-            writer.splice(prefix: "data:\(InputMediaType.of(image, bytes: bytes));base64,", text)
+            writer.spliceDataURL(image)
         }
         writer.json.endObject()
     }

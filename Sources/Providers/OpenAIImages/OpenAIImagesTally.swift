@@ -7,6 +7,9 @@ import StreamCodecs
 /// The schema has no picture index: pictures are numbered in the order they complete, unless the upstream says `image_index`.
 struct OpenAIImagesTally: Sendable {
     let count: Int
+    /// Pictures that are only named by a URL, as by some look-alikes.
+    var links: LinkedPictures
+    private let baseURL: String
 
     private var finished: Set<Int> = []
     private var failures: [Int: GatewayError] = [:]
@@ -19,12 +22,19 @@ struct OpenAIImagesTally: Sendable {
 
     enum Outcome { case taken, failure }
 
-    init(count: Int) {
+    init(count: Int, baseURL: String, maximumBytes: Int) {
         self.count = max(1, count)
+        self.baseURL = baseURL
+        self.links = LinkedPictures(maximumBytes: maximumBytes)
     }
 
     /// All pictures asked for are here.
     var isComplete: Bool { self.finished.count >= self.count }
+
+    /// Of each picture it is known whether it came or failed.
+    private var isAccountedFor: Bool {
+        (0..<self.count).allSatisfy { self.finished.contains($0) || self.failures[$0] != nil }
+    }
 
     /// - Returns: `failure` when the frame reports the end of the whole job by an error.
     mutating func take(
@@ -55,7 +65,7 @@ struct OpenAIImagesTally: Sendable {
             .emit(
                 .partialImage(
                     imageIndex: imageIndex, partialImageIndex: index, attributes: fields.attributes,
-                    payload: try self.canonical(payload, in: fields.document))))
+                    payload: try UpstreamPicture.canonical(payload, in: fields.document))))
     }
 
     private mutating func takeCompleted(
@@ -79,12 +89,12 @@ struct OpenAIImagesTally: Sendable {
         self.billed = .yes
         guard index < self.count, !self.finished.contains(index) else { return }
         guard let payload = fields.payload(fields.field(.payload), fields.field(.url)) else {
-            self.fail(index, fields.field(.url)?.kind == .string ? Self.onlyLink : Self.noImage, into: &actions)
-            return
+            return self.follow(
+                fields.field(.url), index, fields, prompt: fields.field(.revisedPrompt), into: &actions)
         }
         let image = UpstreamImage(
             imageIndex: index, attributes: fields.attributes,
-            payload: try self.canonical(payload, in: fields.document), usage: fields.usage,
+            payload: try UpstreamPicture.canonical(payload, in: fields.document), usage: fields.usage,
             revisedPrompt: fields.longText(fields.field(.revisedPrompt)))
         self.finish(image, into: &actions)
     }
@@ -118,11 +128,11 @@ extension OpenAIImagesTally {
             if let payload = fields.payload(payloads[index], links[index]) {
                 let image = UpstreamImage(
                     imageIndex: index, attributes: attributes,
-                    payload: try self.canonical(payload, in: fields.document),
+                    payload: try UpstreamPicture.canonical(payload, in: fields.document),
                     revisedPrompt: fields.longText(prompts[index]))
                 self.finish(image, into: &actions)
             } else {
-                self.fail(index, links[index]?.kind == .string ? Self.onlyLink : Self.noImage, into: &actions)
+                self.follow(links[index], index, fields, prompt: prompts[index], into: &actions)
             }
         }
     }
@@ -138,7 +148,7 @@ extension OpenAIImagesTally {
     /// What the job ends with once nothing more will come; pictures that the upstream left out are told as failed.
     mutating func conclude(into actions: inout ExchangeActions) -> GatewayError? {
         guard !self.isComplete else { return nil }
-        guard self.sawEnd else {
+        guard self.sawEnd || self.isAccountedFor else {
             return GatewayError(
                 .upstreamTruncated, "The upstream's stream ended before the picture was complete.", billed: self.billed)
         }
@@ -152,12 +162,46 @@ extension OpenAIImagesTally {
     }
 
     private static let noImage = GatewayError(.noImage, "The upstream finished without a picture.", billed: .maybe)
-    private static let onlyLink = GatewayError(
-        .upstreamProtocol, "The upstream sent a link in place of the picture.", billed: .yes)
+
+    /// Remembers a link to fetch the picture by.
+    private mutating func follow(
+        _ link: JSONField?, _ index: Int, _ fields: OpenAIImagesFields, prompt: JSONField?,
+        into actions: inout ExchangeActions
+    ) {
+        guard let link, link.kind == .string, !link.range.isEmpty else {
+            return self.fail(index, Self.noImage, into: &actions)
+        }
+        guard link.range.count <= QueueURL.maximumLength,
+            let named = JSONValueReader.string(link, in: fields.document),
+            let url = QueueURL.resolved(named, base: self.baseURL)
+        else {
+            let error = GatewayError(
+                .resultURLRefused, "The upstream named a picture by something that is no web address.", billed: .yes)
+            return self.fail(index, error, into: &actions)
+        }
+        guard !self.links.indexes.contains(index) else { return }
+        self.links.add(
+            LinkedPictures.Link(
+                imageIndex: index, url: url, attributes: fields.attributes, revisedPrompt: fields.longText(prompt)))
+    }
+
+    /// What came of fetching a link.
+    /// - Returns: milliseconds after which it is to be tried again.
+    mutating func take(_ outcome: LinkedPictures.Outcome, into actions: inout ExchangeActions) -> Int? {
+        switch outcome {
+        case .picture(let image): self.finish(image, into: &actions)
+        case .failed(let index, let error): self.fail(index, error, into: &actions)
+        case .again(let milliseconds): return milliseconds
+        }
+        return nil
+    }
 
     private func imageIndex(_ fields: OpenAIImagesFields) -> Int {
         if let index = fields.integer(.imageIndex) { return index >= 0 ? index : Int.max }
-        return (0..<self.count).first { !self.finished.contains($0) && self.failures[$0] == nil } ?? self.count
+        let linked = self.links.indexes
+        return (0..<self.count).first {
+            !self.finished.contains($0) && self.failures[$0] == nil && !linked.contains($0)
+        } ?? self.count
     }
 
     private mutating func finish(_ image: UpstreamImage, into actions: inout ExchangeActions) {
@@ -179,17 +223,5 @@ extension OpenAIImagesTally {
         guard !label.isEmpty else { return }
         self.namedModel = true
         actions.append(.emit(.model(label)))
-    }
-
-    private func canonical(_ field: JSONField, in document: ByteBuffer) throws(GatewayError) -> ByteBuffer {
-        var document = document
-        let payload: ByteBuffer
-        do { payload = try Base64.canonical(field, in: &document) } catch {
-            throw GatewayError(.upstreamProtocol, "The upstream sent a picture that is not valid base64.")
-        }
-        guard payload.readableBytes > 0 else {
-            throw GatewayError(.upstreamProtocol, "The upstream sent an empty picture.")
-        }
-        return payload
     }
 }

@@ -120,13 +120,14 @@ struct QueueFieldRule: Sendable {
 }
 
 enum QueueRequestField: Hashable, Sendable {
-    case prompt, negativePrompt, model, count, size, width, height, aspectRatio, quality, outputFormat
+    case prompt, negativePrompt, model, count, everyCount, size, width, height, aspectRatio, quality, outputFormat
     case outputCompression, background, style, seed, user, image, images, mask
     /// Extension of the unified request.
     case named(String)
 
     static let names: [String: QueueRequestField] = [
-        "prompt": .prompt, "negative_prompt": .negativePrompt, "model": .model, "n": .count, "size": .size,
+        "prompt": .prompt, "negative_prompt": .negativePrompt, "model": .model, "n": .count, "count": .everyCount,
+        "size": .size,
         "width": .width, "height": .height, "aspect_ratio": .aspectRatio, "quality": .quality,
         "output_format": .outputFormat, "output_compression": .outputCompression, "background": .background,
         "style": .style, "seed": .seed, "user": .user, "image": .image, "images": .images, "mask": .mask,
@@ -147,6 +148,7 @@ enum QueueRequestField: Hashable, Sendable {
         switch self {
         case .size, .width, .height, .aspectRatio: "size"
         case .image, .images: "images"
+        case .everyCount: "n"
         case .named(let name): name
         default: Self.names.first { $0.value == self }?.key ?? ""
         }
@@ -158,6 +160,7 @@ enum QueueRequestField: Hashable, Sendable {
         case .negativePrompt: request.negativePrompt.map { .text($0) }
         case .model: model.map { .text($0) }
         case .count: request.count > 1 ? .integer(Int64(request.count)) : nil
+        case .everyCount: .integer(Int64(max(1, request.count)))
         case .size: request.size.flatMap(Self.sizeText).map { .text($0) }
         case .width: request.size.flatMap(Self.pixels).map { .integer(Int64($0.width)) }
         case .height: request.size.flatMap(Self.pixels).map { .integer(Int64($0.height)) }

@@ -22,6 +22,12 @@ extension ProviderConfiguration {
             throw ProviderConfigurationProblem(key: "max_event", message: "expected at least 1 KiB")
         }
     }
+
+    /// - Throws: where the entry names a preset that is none of these.
+    func checkPreset(among known: [String]) throws(ProviderConfigurationProblem) {
+        guard let preset = self.preset, !known.contains(preset) else { return }
+        throw ProviderConfigurationProblem(key: "preset", message: "expected one of \(known.joined(separator: ", "))")
+    }
 }
 
 extension ProviderCapabilities {

@@ -16,6 +16,12 @@ struct SplicingWriter {
         self.json.endSplicedString()
     }
 
+    /// Writes a picture that is no reference as the string of a `data:` URL.
+    mutating func spliceDataURL(_ image: InputImage) {
+        guard let (type, text) = InputMediaType.encoded(image) else { return self.json.null() }
+        self.splice(prefix: "data:\(type);base64,", text)
+    }
+
     consuming func finish() -> [ByteBuffer] { self.pieces + [self.json.buffer] }
 }
 
@@ -40,6 +46,15 @@ enum InputMediaType {
         let declared = (image.mediaType ?? "").lowercased()
         let isPlain = declared.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0.isDigit || "/+.-".utf8.contains($0) }
         return declared.hasPrefix("image/") && declared.utf8.count <= 64 && isPlain ? declared : "image/png"
+    }
+
+    /// Type and canonical base64; nil for a picture that is only referred to.
+    static func encoded(_ image: InputImage) -> (mediaType: String, base64: ByteBuffer)? {
+        switch image.content {
+        case .bytes(let bytes): (self.of(image, bytes: bytes), Base64.encode(bytes))
+        case .base64(let text): (self.of(image, bytes: Base64.decodePrefix(text, maximumBytes: 64)), text)
+        case .url, .fileID: nil
+        }
     }
 
     static func fileExtension(of mediaType: String) -> String {

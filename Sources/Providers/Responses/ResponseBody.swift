@@ -106,3 +106,10 @@ extension GatewayError {
         }
     }
 }
+
+extension ServerSentEventFrame {
+    /// The event's type, cut to 256 bytes; nil where none was given.
+    var eventName: String? {
+        self.event.map { String(decoding: $0.readableBytesView.prefix(256), as: UTF8.self) }
+    }
+}

@@ -19,6 +19,12 @@ package enum RetryAfter {
         return self.capped(Double(then - now) * 1000)
     }
 
+    /// `27s`, `1.5s`: a duration as Google's errors carry it.
+    static func milliseconds(duration text: String) -> Int? {
+        guard text.hasSuffix("s"), let seconds = self.number(String(text.dropLast())) else { return nil }
+        return self.capped(seconds * 1000)
+    }
+
     private static func number(_ text: String) -> Double? {
         guard text.utf8.count <= 32, let value = Double(text), value.isFinite, value >= 0 else { return nil }
         return value

@@ -3,7 +3,7 @@ import NIOCore
 import StreamCodecs
 
 /// What an upstream said about a failure, from an HTTP error, an error event or a failed job, in any of the usual shapes:
-/// OpenAI's nested and flat ones, FastAPI's `detail`, RFC 9457's `title`, a bare string.
+/// OpenAI's nested and flat ones, Google's, alone or in a list, FastAPI's `detail`, RFC 9457's `title`, a bare string.
 struct UpstreamErrorReport: Sendable {
     var code: String?
     var type: String?
@@ -29,16 +29,21 @@ struct UpstreamErrorReport: Sendable {
     /// Bytes of an error body that are read; the rest is not waited for.
     static let maximumBodyBytes = 256 << 10
 
-    private static let codePaths = ["error.code", "code", "error.inner_error.code", "error_type", "name"]
-    private static let typePaths = ["error.type", "detail.*.type", "type"]
+    private static let codePaths = [
+        "error.code", "code", "error.inner_error.code", "error_type", "name", "*.error.code",
+    ]
+    private static let typePaths = [
+        "error.type", "error.details.*.reason", "error.status", "*.error.status", "detail.*.type", "type",
+    ]
     private static let parameterPaths = ["error.param", "param"]
     private static let messagePaths = [
-        "error.message", "message", "error", "detail", "detail.*.msg", "detail.message", "error_message", "errors.*",
-        "title",
+        "error.message", "message", "errors", "error", "detail", "detail.*.msg", "detail.message", "error_message",
+        "errors.*", "title", "*.error.message",
     ]
+    private static let retryPaths = ["error.details.*.retryDelay"]
     private static let locationPath = "detail.*.loc.*"
     private static let paths = JSONFieldPaths(
-        codePaths + typePaths + parameterPaths + messagePaths + [locationPath])
+        codePaths + typePaths + parameterPaths + messagePaths + retryPaths + [locationPath])
 
     /// Reads a body; one that is not JSON leaves a report that knows only the status.
     init(body: ByteBuffer, status: Int?, retryAfterMilliseconds: Int? = nil) {
@@ -57,6 +62,8 @@ struct UpstreamErrorReport: Sendable {
         self.type = first(Self.typePaths.count)
         self.parameter = first(Self.parameterPaths.count)
         self.message = first(Self.messagePaths.count)
+        let delay = first(Self.retryPaths.count).flatMap(RetryAfter.milliseconds(duration:))
+        self.retryAfterMilliseconds = self.retryAfterMilliseconds ?? delay
         if self.parameter == nil {
             let location = scanner.all(base).filter { $0.kind == .string }.last
             self.parameter = location.flatMap { JSONValueReader.string($0, in: body) }
@@ -96,7 +103,9 @@ extension UpstreamErrorReport {
         readsWords: Bool = false
     ) -> GatewayError {
         let shown = UpstreamText.clean(self.message, hiding: secret)
-        let parameter = self.parameter.flatMap { parameters[Self.baseName($0)] }
+        let parameter = self.parameter.flatMap {
+            parameters[Self.baseName($0)] ?? $0.split(separator: ".").last.flatMap { parameters[Self.baseName($0)] }
+        }
         let kind = self.kind(namesParameter: parameter != nil, readsWords: readsWords)
         var error = GatewayError(
             kind, Self.message(for: kind, shown: shown, status: self.status), billed: billed,
@@ -128,14 +137,17 @@ extension UpstreamErrorReport {
         switch word {
         case "moderation_blocked", "content_policy_violation", "content_policy", "contentfilter", "content_filter",
             "content_filtered", "content_moderation", "image_content_policy_violation", "responsibleaipolicyviolation",
-            "outputimagesensitivecontentdetected", "inputtextsensitivecontentdetected":
+            "outputimagesensitivecontentdetected", "inputtextsensitivecontentdetected", "prohibited_content":
             return .refused
         case "invalid_api_key", "invalid_authentication", "authentication_error", "permission_error",
-            "permission_denied", "account_deactivated", "organization_not_verified":
+            "permission_denied", "account_deactivated", "organization_not_verified", "unauthenticated",
+            "api_key_invalid", "service_disabled":
             return .providerAuth
-        case "rate_limit_exceeded", "rate_limit_error", "too_many_requests", "requests", "tokens":
+        case "rate_limit_exceeded", "rate_limit_error", "too_many_requests", "requests", "tokens",
+            "resource_exhausted":
             return .upstreamRateLimited
-        case "server_error", "internal_error", "internal_server_error", "overloaded_error": return .upstreamError
+        case "server_error", "internal_error", "internal_server_error", "overloaded_error", "unavailable", "internal":
+            return .upstreamError
         default:
             return word.contains("insufficient_quota") || word.contains("billing") || word.contains("spend_limit")
                 ? .providerQuota : nil
@@ -151,8 +163,9 @@ extension UpstreamErrorReport {
         return words.contains { text.contains($0) }
     }
 
-    /// `image[0]`, `images.0.url` and `body.size` name `image`, `images` and `body`.
-    private static func baseName(_ name: String) -> String {
+    /// `image[0]`, `images.0.url` and `body.size` name `image`, `images` and `body`; where that is not the client's,
+    /// the last name counts, as in `tools[0].size`.
+    private static func baseName(_ name: some StringProtocol) -> String {
         String(name.prefix { $0 != "[" && $0 != "." }.prefix(64))
     }
 
