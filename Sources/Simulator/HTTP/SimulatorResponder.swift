@@ -8,6 +8,10 @@ struct SimulatorResponder: Sendable {
     private let time: SimulatorTime
     private let images: OpenAIImagesEndpoint
     private let stages: StagesEndpoint
+    private let responses: ResponsesEndpoint
+    private let gemini: GeminiEndpoint
+    private let webUI: WebUIEndpoint
+    private let stability: StabilityEndpoint
     /// Bytes of a request body.
     private static let maximumBody = 256 << 20
 
@@ -17,6 +21,10 @@ struct SimulatorResponder: Sendable {
         self.time = time
         self.images = OpenAIImagesEndpoint(defaults: configuration.defaults, cache: cache)
         self.stages = StagesEndpoint(defaults: configuration.defaults, cache: cache)
+        self.responses = ResponsesEndpoint(defaults: configuration.defaults, cache: cache)
+        self.gemini = GeminiEndpoint(defaults: configuration.defaults, cache: cache)
+        self.webUI = WebUIEndpoint(defaults: configuration.defaults, cache: cache)
+        self.stability = StabilityEndpoint(defaults: configuration.defaults, cache: cache)
     }
 
     func respond(to request: Request, writer: consuming ResponseWriter, channel: any Channel) async throws {
@@ -83,6 +91,13 @@ struct SimulatorResponder: Sendable {
             case .jobEvents(let id): return try self.stages.events(id, request)
             case .cancelJob(let id): return try self.stages.cancel(id, request)
             case .image(let id): return try await self.stages.image(id, request)
+            case .responses: return try await self.responses.create(request)
+            case .response(let id): return try await self.responses.retrieve(id, request)
+            case .cancelResponse(let id): return try self.responses.cancel(id, request)
+            case .gemini(let model, let method):
+                return try await self.gemini.respond(to: request, model: model, method: method)
+            case .webUI(let call): return try await self.webUI.respond(to: request, call)
+            case .stability(let edit): return try await self.stability.respond(to: request, edit: edit)
             }
         }
     }
@@ -150,6 +165,11 @@ struct SimulatorResponder: Sendable {
         GET    {base}/jobs/{id}/events   the same as events
         DELETE {base}/jobs/{id}          cancels; also POST {base}/jobs/{id}/cancel
         GET    {base}/images/{id}.png    a finished picture
+        POST   …/responses               OpenAI Responses with its drawing tool
+        GET    …/responses/{id}          a background response; POST …/responses/{id}/cancel
+        POST   …/models/{model}:streamGenerateContent?alt=sse   Gemini; also :generateContent and :predict
+        POST   …/sdapi/v1/txt2img        AUTOMATIC1111; img2img, progress, interrupt, /internal/progress
+        POST   …/stable-image/generate/{model}   Stability; also …/stable-image/edit/{kind}
         GET    /healthz
 
         Script it by [sim key=value] in the prompt, by the header x-simulator, or by ?sim=key=value.

@@ -61,7 +61,7 @@ struct StagesJob: Hashable, Sendable {
 }
 
 extension SimulatorScript {
-    fileprivate func write(into record: inout ByteBuffer) {
+    func write(into record: inout ByteBuffer) {
         record.writeInteger(UInt32(clamping: self.duration.milliseconds))
         record.writeInteger(UInt32(clamping: self.queue.milliseconds))
         record.writeInteger(UInt16(clamping: self.position))
@@ -84,7 +84,7 @@ extension SimulatorScript {
         }
     }
 
-    fileprivate init?(record: inout ByteBuffer) {
+    init?(record: inout ByteBuffer) {
         guard let duration = record.readInteger(as: UInt32.self), let queue = record.readInteger(as: UInt32.self),
             let position = record.readInteger(as: UInt16.self), let payload = record.readInteger(as: UInt32.self),
             payload <= 64 << 20, let chunk = record.readInteger(as: UInt16.self),
