@@ -7,8 +7,12 @@ package struct ConfigurationCatalog: Sendable {
     package var providers: [ProviderEntry]
     /// Presets of the `queue` provider.
     package var presets: [String]
+    /// Presets of the other providers that have any; only `sync` needs one.
+    package var providerPresets: [String: [String]]
     /// Providers whose upstream side the simulator speaks.
     package var simulated: Set<String>
+    /// Where it speaks some presets of a provider only.
+    package var simulatedPresets: [String: [String]]
     /// Names that are right but not available yet.
     package var laterDialects: [String]
     package var laterProviders: [String]
@@ -49,7 +53,8 @@ package struct ConfigurationCatalog: Sendable {
 
     package init(
         dialects: [DialectEntry], providers: [ProviderEntry], presets: [String], simulated: Set<String>,
-        laterDialects: [String], laterProviders: [String], laterPresets: [String]
+        laterDialects: [String], laterProviders: [String], laterPresets: [String],
+        providerPresets: [String: [String]] = [:], simulatedPresets: [String: [String]] = [:]
     ) {
         self.dialects = dialects
         self.providers = providers
@@ -58,6 +63,8 @@ package struct ConfigurationCatalog: Sendable {
         self.laterDialects = laterDialects
         self.laterProviders = laterProviders
         self.laterPresets = laterPresets
+        self.providerPresets = providerPresets
+        self.simulatedPresets = simulatedPresets
     }
 
     /// Everything the registries hold.
@@ -75,10 +82,17 @@ package struct ConfigurationCatalog: Sendable {
             }
         },
         presets: ["stages"],
-        simulated: ["openai-images", "queue"],
+        simulated: ["openai-images", "openai-responses", "automatic1111", "gemini", "sync", "queue"],
         laterDialects: ["openai-responses", "fal-queue", "replicate"],
-        laterProviders: ["openai-responses", "sync", "gemini", "automatic1111", "comfyui"],
-        laterPresets: ["fal", "replicate", "bfl"])
+        laterProviders: ["comfyui"],
+        laterPresets: ["fal", "replicate", "bfl"],
+        providerPresets: [
+            "openai-images": OpenAIImagesAdapter.presets, "openai-responses": OpenAIResponsesAdapter.presets,
+            "gemini": GeminiAdapter.presets, "sync": SyncAdapter.presets,
+        ],
+        simulatedPresets: [
+            "openai-images": ["azure", "compatible"], "gemini": [], "sync": ["openai", "stability", "imagen"],
+        ])
 
     func dialect(named name: String) -> DialectEntry? { self.dialects.first { $0.name == name } }
     func provider(named name: String) -> ProviderEntry? { self.providers.first { $0.name == name } }

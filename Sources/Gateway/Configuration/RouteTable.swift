@@ -122,6 +122,11 @@ package struct RouteTable: Sendable {
         package let resultHosts: [HostPattern]
         /// Result URLs may be plain http and lead into private networks. True for the simulator.
         package let privateNetwork: Bool
+        /// Sent with every call to the API.
+        package let headers: [(name: String, value: String)]
+        /// Appended to the URL of every call to the API.
+        package let query: [(name: String, value: String)]
+        package let background: Bool
         /// Its places, when it is left alone, what is asked again.
         let steadiness: UpstreamCondition.Settings
 

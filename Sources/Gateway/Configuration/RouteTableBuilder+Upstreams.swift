@@ -44,8 +44,8 @@ extension RouteTableBuilder {
             return nil
         }
         let isQueue = provider.name == "queue"
-        if let preset = given.preset, !isQueue {
-            self.report("only provider \"queue\" has presets", at: preset.place)
+        if !isQueue {
+            guard self.checkPreset(given, provider: provider.name, at: name.place) else { return nil }
         } else if let preset = given.preset, !self.catalog.presets.contains(preset.value) {
             self.reportUnknown("preset", preset, known: self.catalog.presets, later: self.catalog.laterPresets)
             return nil
@@ -55,6 +55,26 @@ extension RouteTableBuilder {
             return nil
         }
         return provider
+    }
+
+    /// False where the entry cannot be used without the preset it names, or should name.
+    private mutating func checkPreset(
+        _ given: RoutesFile.Upstream, provider: String, at place: ConfigurationPlace
+    ) -> Bool {
+        let known = self.catalog.providerPresets[provider] ?? []
+        guard let preset = given.preset else {
+            guard provider == "sync" else { return true }
+            let expected = ConfigurationText.alternatives(known.map { "\"\($0)\"" })
+            self.report("missing key \"preset\"; expected \(expected) for provider \"sync\"", at: place)
+            return false
+        }
+        if known.isEmpty {
+            self.report("provider \"\(provider)\" has no presets", at: preset.place)
+        } else if !known.contains(preset.value) {
+            self.reportUnknown("preset", preset, known: known, later: [])
+            return false
+        }
+        return true
     }
 
     /// A name that no registry holds: too early, or wrong.
@@ -75,7 +95,13 @@ extension RouteTableBuilder {
         let isSimulated = base.value == .simulator
         if isSimulated, !self.catalog.simulated.contains(provider) {
             self.report("the simulator does not speak provider \"\(provider)\"", at: base.place)
+        } else if isSimulated, let preset = given.preset, let spoken = self.catalog.simulatedPresets[provider],
+            !spoken.contains(preset.value)
+        {
+            let shown = ConfigurationText.quoted(preset.value)
+            self.report("the simulator does not speak preset \(shown) of provider \"\(provider)\"", at: base.place)
         }
+        self.checkCallExtras(of: given, provider: provider)
         var host: HostPattern?
         if case .url(let text) = base.value, let url = NetworkNames.webURL(text) {
             host = HostPattern(url.host)
@@ -90,7 +116,13 @@ extension RouteTableBuilder {
             unavailableReason: reason, model: given.model?.value, http: given.http?.value ?? .http1,
             proxy: given.proxy?.value, maximumEventBytes: given.event?.value ?? 64 << 20,
             resultHosts: given.resultHosts?.value.map(\.value) ?? [host].compactMap(\.self),
-            privateNetwork: given.privateNetwork?.value ?? isSimulated, steadiness: Self.steadiness(given))
+            privateNetwork: given.privateNetwork?.value ?? isSimulated,
+            headers: Self.pairs(given.headers), query: Self.pairs(given.query),
+            background: given.background?.value ?? false, steadiness: Self.steadiness(given))
+    }
+
+    private static func pairs(_ entries: Located<[NamedEntry<String>]>?) -> [(name: String, value: String)] {
+        (entries?.value ?? []).compactMap { entry in entry.value.map { (entry.name, $0) } }
     }
 
     private static func steadiness(_ given: RoutesFile.Upstream) -> UpstreamCondition.Settings {
@@ -142,10 +174,7 @@ extension RouteTableBuilder {
             }
         // A key that is only unset now is no fault of the file.
         let key = upstream.apiKey?.reveal() ?? (upstream.isAvailable ? nil : "unset")
-        let configuration = ProviderConfiguration(
-            name: upstream.name, baseURL: baseURL, apiKey: key, model: upstream.model,
-            maximumEventBytes: upstream.maximumEventBytes, preset: upstream.preset)
-        switch provider.inspect(configuration) {
+        switch provider.inspect(upstream.providerConfiguration(baseURL: baseURL, apiKey: key)) {
         case .success(let capabilities): return capabilities
         case .failure(let problem):
             self.report(problem.message, at: self.place(of: problem.key, in: entry))

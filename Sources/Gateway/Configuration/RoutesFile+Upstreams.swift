@@ -3,7 +3,7 @@ extension RoutesFile {
     package struct Upstream: Sendable {
         /// API family: `openai-images`, `queue`. Required.
         package let provider: Located<String>?
-        /// Which service a `queue` speaks: `stages`. Required there, not allowed elsewhere.
+        /// Which service a `queue` or `sync` speaks, required there; in which points a service of another provider differs.
         package let preset: Located<String>?
         /// Root of the API, or `simulator:`. Required, as no preset of this release brings its own.
         package let baseURL: Located<UpstreamBase>?
@@ -23,6 +23,12 @@ extension RoutesFile {
         package let resultHosts: Located<[Located<HostPattern>]>?
         /// Whether result URLs may be plain http and lead into private networks. Default false.
         package let privateNetwork: Located<Bool>?
+        /// Sent with every call to the API, for services that ask for some. Never keys.
+        package let headers: Located<[NamedEntry<String>]>?
+        /// Appended to the URL of every call to the API: `api-version`.
+        package let query: Located<[NamedEntry<String>]>?
+        /// Whether work is handed over as a background response. Only `openai-responses`. Default false.
+        package let background: Located<Bool>?
         /// Jobs at once. Default: any number; 1…1,000,000.
         package let concurrency: Located<Int>?
         /// Jobs that may wait for one of those places. Default 100, 0…10,000.
@@ -41,9 +47,8 @@ extension RoutesFile {
             case model, http, proxy, timeouts, event
             case resultHosts = "result_hosts"
             case privateNetwork = "private_network"
-            case background, concurrency, waiting, breaker, retry
+            case headers, query, background, concurrency, waiting, breaker, retry
 
-            package static let later: [Key: LaterForm] = [.background: .boolean]
         }
     }
 
@@ -117,6 +122,9 @@ extension RoutesFile.Upstream: ConfigurationObject {
         self.event = reader.read(.event, .size(in: 64 << 10...1 << 30))
         self.resultHosts = reader.read(.resultHosts, .list(of: .hostPattern))
         self.privateNetwork = reader.read(.privateNetwork, .boolean)
+        self.headers = reader.read(.headers, .named(.text()))
+        self.query = reader.read(.query, .named(.text()))
+        self.background = reader.read(.background, .boolean)
         self.concurrency = reader.read(.concurrency, .integer(in: 1...1_000_000))
         self.waiting = reader.read(.waiting, .integer(in: 0...10_000))
         self.breaker = reader.read(.breaker, .object(RoutesFile.Breaker.self))

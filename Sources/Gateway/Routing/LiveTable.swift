@@ -67,9 +67,7 @@ final class LiveTable: Sendable {
         guard let host = NetworkNames.webURL(base)?.host else {
             throw UpstreamProblem(upstream: upstream.name, message: "base_url \(base) is not a plain URL")
         }
-        let configuration = ProviderConfiguration(
-            name: upstream.name, baseURL: base, apiKey: upstream.apiKey?.reveal(), model: upstream.model,
-            maximumEventBytes: upstream.maximumEventBytes, preset: upstream.preset)
+        let configuration = upstream.providerConfiguration(baseURL: base, apiKey: upstream.apiKey?.reveal())
         do {
             return UpstreamTarget(
                 name: upstream.name, adapter: FanOutAdapter.around(try factory(configuration)), model: upstream.model,
@@ -89,15 +87,20 @@ final class LiveTable: Sendable {
             guard let simulator else {
                 throw UpstreamProblem(upstream: upstream.name, message: "the embedded simulator does not run")
             }
-            return simulator + SimulatorPaths.root(provider: upstream.provider)
+            return simulator + SimulatorPaths.root(provider: upstream.provider, preset: upstream.preset)
         }
     }
 }
 
 /// Where the simulator speaks each provider's API, below its root.
 package enum SimulatorPaths {
-    package static func root(provider: String) -> String {
-        provider == "queue" ? "/api/v1/images" : "/v1"
+    package static func root(provider: String, preset: String? = nil) -> String {
+        switch (provider, preset) {
+        case ("queue", _): "/api/v1/images"
+        case ("gemini", _), ("sync", "imagen"): "/v1beta"
+        case ("automatic1111", _), ("sync", "stability"): ""
+        default: "/v1"
+        }
     }
 }
 

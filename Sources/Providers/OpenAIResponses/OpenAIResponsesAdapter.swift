@@ -24,6 +24,7 @@ package struct OpenAIResponsesAdapter: ProviderAdapter {
         ProviderCapabilities(
             operations: [.generate, .edit], previews: true, maximumCount: 1,
             parameters: Set(OpenAIResponsesRequestBody.toolParameters + ["images", "user"]),
+            pictureWishes: Set(ImageRequest.PictureWish.allCases),
             resumable: self.configuration.background)
     }
 

@@ -145,7 +145,7 @@ struct RoutesFileProblemsTests {
                 "3:21: error: $.upstreams.b.provider: provider \"gemini\" is not available yet",
                 "4:40: error: $.upstreams.c.preset: preset \"bfl\" is not available yet",
                 "5:21: error: $.upstreams.d.provider: missing key \"preset\"; expected \"stages\" for provider \"queue\"",
-                "6:48: error: $.upstreams.e.preset: only provider \"queue\" has presets",
+                "6:48: error: $.upstreams.e.preset: provider \"openai-images\" has no presets",
                 "7:3: error: $.upstreams.f.base_url: missing key \"base_url\"; expected \"simulator:\" or an http or https"
                     + " URL without user information, query and fragment",
                 "8:3: error: $.upstreams['g g']: expected a name of at most 64 letters, digits, \".\", \"_\" and \"-\","

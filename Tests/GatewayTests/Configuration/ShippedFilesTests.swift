@@ -12,13 +12,20 @@ struct ShippedFilesTests {
         #expect(loaded.problems.allSatisfy { $0.severity == .error && $0.message.contains("not available yet") })
     }
 
+    /// The real upstreams of the shipped file and where their keys come from, in its order.
+    private static let keys: [(name: String, key: String)] = [
+        ("openai", "OPENAI_API_KEY"), ("chatgpt", "OPENAI_API_KEY"), ("gemini", "GEMINI_API_KEY"),
+        ("stability", "STABILITY_API_KEY"),
+    ]
+
     @Test func shippedFileRunsWithoutKeys() throws {
         let loaded = ConfigurationFixture.load(try ProjectFile.bytes("routes.json"), catalog: .current)
         #expect(loaded.errors.map { $0.rendered(file: "routes.json") } == [])
         #expect(
-            loaded.problems.map(\.message) == [
-                "upstream \"openai\" is unavailable: environment variable OPENAI_API_KEY is not set"
-            ])
+            loaded.problems.map(\.message)
+                == Self.keys.map { name, key in
+                    "upstream \"\(name)\" is unavailable: environment variable \(key) is not set"
+                })
         let table = try #require(loaded.table)
         #expect(table.routes.allSatisfy { $0.upstreams.contains { $0.upstream.isAvailable } })
         #expect(table.routes.allSatisfy { $0.upstreams.allSatisfy { $0.timeouts.idle > .seconds(90) } })
@@ -30,16 +37,20 @@ struct ShippedFilesTests {
 
     @Test func shippedFilePrefersTheRealUpstream() throws {
         let bytes = try ProjectFile.bytes("routes.json")
-        let loaded = ConfigurationFixture.load(bytes, environment: ["OPENAI_API_KEY": "sk-test"], catalog: .current)
+        let environment = Dictionary(Self.keys.map { ($0.key, "key-of-a-test") }) { first, _ in first }
+        let loaded = ConfigurationFixture.load(bytes, environment: environment, catalog: .current)
         #expect(loaded.problems == [])
         let table = try #require(loaded.table)
-        #expect(table.routes.allSatisfy { $0.upstreams.first?.upstream.name == "openai" })
+        let real = Self.keys.map(\.name)
+        #expect(
+            table.routes.allSatisfy { route in route.upstreams.first.map { real.contains($0.upstream.name) } ?? false })
         #expect(table.routes.allSatisfy { $0.upstreams.first?.upstream.isAvailable == true })
     }
 
     @Test(arguments: [
         ("/v1/generate", "unified", "generate"), ("/v1/edit", "unified", "edit"),
-        ("/v1/generate.ndjson", "ndjson", "generate"),
+        ("/v1/generate/chatgpt", "unified", "generate"), ("/v1/generate/gemini", "unified", "generate"),
+        ("/v1/generate/stability", "unified", "generate"), ("/v1/generate.ndjson", "ndjson", "generate"),
         ("/v1/images/generations", "openai-images", "generate"), ("/v1/images/edits", "openai-images", "edit"),
         ("/api/v1/images/generate/stream", "stages", "generate"),
         ("/api/images/generate-streaming", "progressive", "generate"),
