@@ -25,12 +25,19 @@ package protocol Dialect: Sendable {
     /// A failure before the first byte, in the dialect's own form.
     func render(_ error: GatewayError, requestID: String) -> DialectResponse
 
+    /// How a call about a job that exists is answered, and where its client stands. By default as the endpoint's action says; a stream
+    /// goes on behind `Last-Event-ID`.
+    func follow(_ call: DialectCall) throws(GatewayError) -> FollowWish
+
     /// The state of a job where the dialect has a call for it (`DialectEndpoint.Action.snapshot`, `.cancel`, `.submit`).
     func render(_ snapshot: JobSnapshot, endpoint: DialectEndpoint, context: EncoderContext) -> DialectResponse
 
     /// A page of jobs where the dialect has a call for it (`DialectEndpoint.Action.list`): each beside the context of its own request,
     /// newest first.
     func render(_ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?) -> DialectResponse
+
+    /// The answer to a call that is about no job (`DialectEndpoint.Action.describe`).
+    func describe(_ call: DialectCall) throws(GatewayError) -> DialectResponse
 }
 
 extension Dialect {
@@ -38,6 +45,12 @@ extension Dialect {
         _ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?
     ) -> DialectResponse {
         UnifiedSnapshot.response(jobs, nextCursor: nextCursor)
+    }
+
+    package func follow(_ call: DialectCall) throws(GatewayError) -> FollowWish { FollowWish(call) }
+
+    package func describe(_ call: DialectCall) throws(GatewayError) -> DialectResponse {
+        throw GatewayError(.notFound, "There is nothing at this path.")
     }
 }
 
@@ -51,7 +64,7 @@ package struct DialectTraits: Sendable {
     package var streamMediaType: String
     package var defaultDelivery: Delivery
     package var allowedDelivery: Set<Delivery>
-    /// Streams may end without a terminal event at drain because clients resume by id.
+    /// Streams may end without a terminal event at drain because clients resume by id: `Last-Event-ID` is understood.
     package var resumable: Bool
     /// Whether the stream is asked for by the body alone; else also by `Accept: text/event-stream`.
     package var streamByBodyOnly: Bool
@@ -103,40 +116,21 @@ package enum Delivery: String, Sendable, CaseIterable {
     package var carriesURL: Bool { self != .inline }
 }
 
-package struct DialectEndpoint: Sendable {
-    package let method: HTTPRequest.Method
-    /// Below the route's path, without leading slash; `{id}` stands for one path segment. Empty: the route itself.
-    package let subpath: String
-    package let action: Action
-
-    package init(method: HTTPRequest.Method, subpath: String, action: Action) {
-        self.method = method
-        self.subpath = subpath
-        self.action = action
-    }
-
-    package enum Action: Sendable {
-        /// Creates a job; the response mode follows the request and the route.
-        case create
-        /// Creates a job and always streams.
-        case createStreaming
-        /// Creates a job and answers its snapshot at once.
-        case submit
-        case snapshot
-        case list
-        case cancel
-    }
-}
-
 package struct DialectRequest: Sendable {
     package let headers: HTTPFields
     /// Decoded query items in order.
     package let query: [(name: String, value: String)]
+    /// What stands for each `{name}` of the endpoint's path, as sent.
+    package let parameters: [String: String]
     package let body: ByteBuffer
 
-    package init(headers: HTTPFields, query: [(name: String, value: String)] = [], body: ByteBuffer) {
+    package init(
+        headers: HTTPFields, query: [(name: String, value: String)] = [], parameters: [String: String] = [:],
+        body: ByteBuffer
+    ) {
         self.headers = headers
         self.query = query
+        self.parameters = parameters
         self.body = body
     }
 }
@@ -145,10 +139,23 @@ package struct DecodedRequest: Sendable {
     package var image: ImageRequest
     /// How the client asked to be answered; nil: as the route says.
     package var mode: ResponseMode?
+    /// How long a client that waits does so at most, in milliseconds; then it is answered with the job as it stands. Nil: to the end.
+    package var patienceMilliseconds: Int?
+    /// What the client asked to have its pictures delivered as, where the dialect can; nil: as the route says.
+    package var delivery: Delivery?
+    /// The upstream that the client would like best: a name or a provider's, among those of the route. Others take its place where it
+    /// cannot be asked.
+    package var preferredUpstream: String?
 
-    package init(image: ImageRequest, mode: ResponseMode? = nil) {
+    package init(
+        image: ImageRequest, mode: ResponseMode? = nil, patienceMilliseconds: Int? = nil, delivery: Delivery? = nil,
+        preferredUpstream: String? = nil
+    ) {
         self.image = image
         self.mode = mode
+        self.patienceMilliseconds = patienceMilliseconds
+        self.delivery = delivery
+        self.preferredUpstream = preferredUpstream
     }
 }
 
@@ -165,10 +172,14 @@ package struct EncoderContext: Sendable {
     package let createdAt: Timestamp
     /// What a client is told to wait before it reconnects, in dialects that say so.
     package let retryMilliseconds: Int
+    /// The call that is answered; nil where the job is followed by the gateway's own paths.
+    package let call: DialectCall?
+    /// What the client of a stream has seen of the first event that it is told; nil: nothing.
+    package let seen: EventPart?
 
     package init(
         job: JobID, request: ImageRequest, delivery: Delivery, publicURL: String, createdAt: Timestamp,
-        retryMilliseconds: Int = 2000
+        retryMilliseconds: Int = 2000, call: DialectCall? = nil, seen: EventPart? = nil
     ) {
         self.job = job
         self.request = request
@@ -176,6 +187,8 @@ package struct EncoderContext: Sendable {
         self.publicURL = publicURL
         self.createdAt = createdAt
         self.retryMilliseconds = retryMilliseconds
+        self.call = call
+        self.seen = seen
     }
 }
 
@@ -204,7 +217,8 @@ extension DialectEncoder {
 /// Folds a job's events into one answer.
 package protocol DialectAnswerEncoder: Sendable {
     mutating func add(_ event: SequencedEvent)
-    /// Called once, after the terminal event. `status` matters only while the head is not written.
+    /// Called once: after the terminal event, or earlier where the client asks where the job stands or has waited long enough. `status`
+    /// matters only while the head is not written.
     mutating func finish(into out: inout FrameOutput) -> DialectAnswerHead
 }
 

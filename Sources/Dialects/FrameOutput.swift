@@ -61,6 +61,15 @@ package struct FrameOutput: Sendable {
         return (pieces, leases)
     }
 
+    /// Takes everything written since the last call as one buffer, for small documents: payloads are copied.
+    package mutating func takeWhole() -> ByteBuffer {
+        let pieces = self.take().pieces
+        guard pieces.count != 1 else { return pieces[0] }
+        var whole = ByteBuffer()
+        for piece in pieces { whole.writeImmutableBuffer(piece) }
+        return whole
+    }
+
     /// Hands over the pieces written since the last call, in order. With chunked coding they are one whole chunk, which must go out
     /// without anything between its pieces.
     package mutating func drain(_ piece: (ByteBuffer) -> Void) {

@@ -78,6 +78,15 @@ package struct ImageRequest: Sendable {
         case named(String)
         case aspectRatio(width: Int, height: Int)
         case pixels(width: Int, height: Int)
+
+        /// As clients spell it: a word, `1024x768`, `4:3`.
+        package var text: String {
+            switch self {
+            case .named(let name): name
+            case .pixels(let width, let height): "\(width)x\(height)"
+            case .aspectRatio(let width, let height): "\(width):\(height)"
+            }
+        }
     }
 
     package enum ExtensionValue: Hashable, Sendable {

@@ -10,6 +10,8 @@ package struct JobSnapshot: Sendable {
     package var progress: Int
     package var message: String
     package var queuePosition: Int?
+    /// From now to the end, about; nil where nothing can be said.
+    package var estimatedMilliseconds: Int?
     /// The last event written.
     package var lastSequence: EventSequence
     package var images: [FinishedImage]

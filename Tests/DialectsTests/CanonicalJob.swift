@@ -105,9 +105,12 @@ enum CanonicalJob: String, CaseIterable, Sendable {
             timings: Timings(queued: 250, firstPreview: 900, generating: 1600, uploading: 50, total: 2050))
     }
 
-    static func context(_ dialect: any Dialect, request: ImageRequest, delivery: Delivery? = nil) -> EncoderContext {
+    static func context(
+        _ dialect: any Dialect, request: ImageRequest, delivery: Delivery? = nil, call: DialectCall? = nil,
+        seen: EventPart? = nil
+    ) -> EncoderContext {
         EncoderContext(
             job: self.job, request: request, delivery: delivery ?? dialect.traits.defaultDelivery,
-            publicURL: self.publicURL, createdAt: self.createdAt)
+            publicURL: self.publicURL, createdAt: self.createdAt, call: call, seen: seen)
     }
 }

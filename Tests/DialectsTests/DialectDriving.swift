@@ -21,6 +21,19 @@ enum DialectDriving {
         return endpoint
     }
 
+    /// Every name of the endpoint's path stands for itself.
+    static func call(
+        _ endpoint: DialectEndpoint, query: [(name: String, value: String)] = [], headers: HTTPFields = [:]
+    ) -> DialectCall {
+        let names = endpoint.subpath.split(separator: "/").filter { $0.hasPrefix("{") }.map { pattern in
+            String(pattern.prefix { $0 != "." && $0 != "}" }.dropFirst())
+        }
+        return DialectCall(
+            endpoint: endpoint,
+            parameters: Dictionary(uniqueKeysWithValues: names.map { ($0, $0) }), query: query, headers: headers,
+            base: "\(CanonicalJob.publicURL)/mount")
+    }
+
     static func decode(
         _ dialect: any Dialect, _ body: String, operation: ImageRequest.Operation = .generate,
         contentType: String? = "application/json"

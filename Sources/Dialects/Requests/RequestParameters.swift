@@ -9,6 +9,8 @@ struct RequestParameters {
     private var values: [RequestParameter] = []
     /// Parts of a form that stand for pictures, in order.
     private(set) var files: [MultipartPart] = []
+    /// What stands before the members' names in errors.
+    private var prefix = ""
 
     /// Names that stay in an error message; the rest of a longer one is cut.
     private static let shownNameLength = 64
@@ -27,13 +29,31 @@ struct RequestParameters {
         }
     }
 
-    subscript(_ name: String) -> RequestParameter? { self.values.first { $0.name == name } }
+    /// The members of a parameter that is an object; in errors they are named `parent.member`.
+    /// - Throws: `invalid_parameter` for anything else.
+    init(members parameter: RequestParameter) throws(GatewayError) {
+        guard case .json(let node) = parameter.value, node.kind == .object else {
+            throw parameter.invalid("must be an object")
+        }
+        self.prefix = parameter.name + "."
+        self.values = Self.members(of: node, prefix: self.prefix)
+    }
+
+    subscript(_ name: String) -> RequestParameter? {
+        let name = self.prefix.isEmpty ? name : self.prefix + name
+        return self.values.first { $0.name == name }
+    }
+
+    /// Those that are none of `known`, under their names without prefix.
+    func others(than known: [String]) -> [(name: String, parameter: RequestParameter)] {
+        self.values.map { (String($0.name.dropFirst(self.prefix.count)), $0) }.filter { !known.contains($0.0) }
+    }
 
     /// Refuses names that the dialect does not know, with the nearest that it does.
     func refuseUnknown(known: [String]) throws(GatewayError) {
-        for parameter in self.values where !known.contains(parameter.name) {
-            let shown = String(parameter.name.unicodeScalars.prefix(Self.shownNameLength).map(Character.init))
-            let hint = NearestName.of(parameter.name, among: known).map { "; did you mean \($0)?" } ?? ""
+        for (name, parameter) in self.others(than: known) {
+            let shown = self.prefix + String(name.unicodeScalars.prefix(Self.shownNameLength).map(Character.init))
+            let hint = NearestName.of(name, among: known).map { "; did you mean \($0)?" } ?? ""
             let position: (line: Int, column: Int)? =
                 if case .json(let node) = parameter.value { node.position } else { nil }
             throw GatewayError(
@@ -53,8 +73,12 @@ struct RequestParameters {
         guard document.root.kind == .object else {
             throw GatewayError(.invalidParameter, "The body must be a JSON object.", position: document.root.position)
         }
-        self.values = document.root.members.compactMap { member in
-            member.value.isNull ? nil : RequestParameter(name: member.key, value: .json(member.value))
+        self.values = Self.members(of: document.root, prefix: "")
+    }
+
+    private static func members(of node: JSONNode, prefix: String) -> [RequestParameter] {
+        node.members.compactMap { member in
+            member.value.isNull ? nil : RequestParameter(name: prefix + member.key, value: .json(member.value))
         }
     }
 
@@ -125,11 +149,12 @@ extension RequestParameters {
 
     /// The prompt every create request needs.
     func prompt() throws(GatewayError) -> String {
+        let name = self.prefix + "prompt"
         guard let prompt = try self.string("prompt", maximumCount: 32_000) else {
-            throw GatewayError(.invalidParameter, "prompt: is required.", parameter: "prompt")
+            throw GatewayError(.invalidParameter, "\(name): is required.", parameter: name)
         }
         guard prompt.unicodeScalars.contains(where: { !$0.properties.isWhitespace }) else {
-            throw GatewayError(.invalidParameter, "prompt: must not be empty.", parameter: "prompt")
+            throw GatewayError(.invalidParameter, "\(name): must not be empty.", parameter: name)
         }
         return prompt
     }

@@ -11,6 +11,7 @@ package struct StagesDialect: Dialect {
         DialectEndpoint(method: .post, subpath: "generate/stream", action: .createStreaming),
         DialectEndpoint(method: .get, subpath: "jobs", action: .list),
         DialectEndpoint(method: .get, subpath: "jobs/{id}", action: .snapshot),
+        DialectEndpoint(method: .get, subpath: "jobs/{id}/events", action: .stream),
         DialectEndpoint(method: .delete, subpath: "jobs/{id}", action: .cancel),
         DialectEndpoint(method: .post, subpath: "jobs/{id}/cancel", action: .cancel),
     ]
@@ -25,11 +26,14 @@ package struct StagesDialect: Dialect {
         _ request: DialectRequest, endpoint: DialectEndpoint, operation: ImageRequest.Operation
     ) throws(GatewayError) -> DecodedRequest {
         let image = try StagesRequest.decode(request, operation: operation)
+        var decoded = DecodedRequest(image: image)
         switch endpoint.action {
-        case .createStreaming: return DecodedRequest(image: image, mode: .stream)
-        case .submit: return DecodedRequest(image: image, mode: .queue)
-        case .create, .snapshot, .list, .cancel: return DecodedRequest(image: image)
+        case .createStreaming: decoded.mode = .stream
+        case .submit: decoded.mode = .queue
+        case .create, .snapshot, .answer, .stream, .list, .cancel, .describe: break
         }
+        if case .text(let provider) = image.extensions[StagesRequest.provider] { decoded.preferredUpstream = provider }
+        return decoded
     }
 
     package func makeStreamEncoder(_ context: EncoderContext) -> any DialectEncoder {
@@ -51,7 +55,8 @@ package struct StagesDialect: Dialect {
         switch endpoint.action {
         case .create, .createStreaming, .submit:
             StagesJobDocument.writeSubmission(snapshot, request: context.request, into: &json)
-        case .snapshot, .list, .cancel: StagesJobDocument(context).write(snapshot, into: &json)
+        case .snapshot, .answer, .stream, .list, .cancel, .describe:
+            StagesJobDocument(context).write(snapshot, into: &json)
         }
         return DialectResponse(status: 200, headers: [.contentType: "application/json"], body: json.buffer)
     }

@@ -22,9 +22,15 @@ struct StagesJobDocument: Sendable {
         json.field("job_id", snapshot.job.text)
         json.field("status", snapshot.statusName)
         json.field("message", snapshot.message)
-        json.field("estimated_completion_time", snapshot.stage.isTerminal ? 0 : self.assumedSeconds)
+        json.field("estimated_completion_time", self.secondsLeft(snapshot) ?? self.assumedSeconds)
         json.field("is_draft", self.isDraft(request))
         json.endObject()
+    }
+
+    /// Rounded up; nil where nobody can say.
+    private static func secondsLeft(_ snapshot: JobSnapshot) -> Int? {
+        if snapshot.stage.isTerminal { return 0 }
+        return snapshot.estimatedMilliseconds.map { ($0 + 999) / 1000 }
     }
 
     static func isDraft(_ request: ImageRequest) -> Bool {
@@ -44,7 +50,7 @@ struct StagesJobDocument: Sendable {
             json.null()
         }
         json.field("error_message", orNull: Self.errorMessage(snapshot.terminal))
-        json.field("estimated_time_remaining", orNull: snapshot.stage.isTerminal ? 0 : nil)
+        json.field("estimated_time_remaining", orNull: Self.secondsLeft(snapshot))
         self.writeEcho(into: &json)
         json.field("created_at", time: snapshot.createdAt)
         Self.write("started_at", snapshot.startedAt, into: &json)

@@ -43,7 +43,7 @@ package enum UnifiedSnapshot {
         case .create, .createStreaming, .submit:
             status = 202
             headers[.location] = "\(context.publicURL)/v1/jobs/\(snapshot.job.text)"
-        case .snapshot, .list, .cancel: break
+        case .snapshot, .answer, .stream, .list, .cancel, .describe: break
         }
         return DialectResponse(status: status, headers: headers, body: json.buffer)
     }

@@ -61,7 +61,7 @@ extension RouteTable.Route {
         case .create: self.mode.rawValue
         case .createStreaming: "stream"
         case .submit: "queue"
-        case .snapshot, .list, .cancel: nil
+        case .snapshot, .answer, .stream, .list, .cancel, .describe: nil
         }
     }
 
@@ -69,8 +69,11 @@ extension RouteTable.Route {
         switch action {
         case .create, .createStreaming, .submit: "create"
         case .snapshot: "snapshot"
+        case .answer: "answer"
+        case .stream: "stream"
         case .list: "list"
         case .cancel: "cancel"
+        case .describe: "describe"
         }
     }
 

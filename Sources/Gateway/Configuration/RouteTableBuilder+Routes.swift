@@ -114,14 +114,17 @@ extension RouteTableBuilder {
     private mutating func delivery(_ reader: RouteReader, _ dialect: ConfigurationCatalog.DialectEntry) -> Delivery? {
         let given = reader[\.delivery]
         if given == nil, reader.has(.delivery) { return nil }
-        let delivery = given?.value ?? dialect.traits.defaultDelivery
+        // A dialect that prefers URLs and can do without gives the bytes where nothing is kept.
+        let keepsImages = self.file.storage?.value.images != nil
+        let canDoWithout = !keepsImages && dialect.traits.allowedDelivery.contains(.inline)
+        let delivery = given?.value ?? (canDoWithout ? .inline : dialect.traits.defaultDelivery)
         let place = reader.place(.delivery, given?.place)
         if !dialect.traits.allowedDelivery.contains(delivery) {
             let allowed = Delivery.allCases.filter(dialect.traits.allowedDelivery.contains).map { "\"\($0.rawValue)\"" }
             let expected = ConfigurationText.alternatives(allowed)
             let message = "dialect \"\(dialect.name)\" delivers \(expected), found \"\(delivery.rawValue)\""
             self.report(message, at: place)
-        } else if delivery.carriesURL, self.file.storage?.value.images == nil {
+        } else if delivery.carriesURL, !keepsImages {
             let origin = given == nil ? ", the default of dialect \"\(dialect.name)\"," : ""
             self.report("delivery \"\(delivery.rawValue)\"\(origin) needs \"storage.images\"", at: place)
         }

@@ -47,8 +47,9 @@ struct GatewayResponder: Sendable {
         switch match.endpoint.action {
         case .create, .createStreaming, .submit:
             try await self.jobs.respond(request, scope, match, live, writer: writer, channel: channel)
-        case .snapshot, .cancel, .list:
-            try await writer.writeWhole(await self.jobs.state(scope, match, live), for: scope)
+        case .snapshot, .answer, .stream, .cancel, .list, .describe:
+            let calls = JobCallHandler(streams: self.jobs.streams)
+            try await calls.respond(scope, match, live, writer: writer, channel: channel)
         }
     }
 

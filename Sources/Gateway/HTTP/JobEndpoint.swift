@@ -132,14 +132,7 @@ struct JobEndpoint: Sendable {
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }
-        if plan.point == .seen { return try await writer.writeNothingMore(plan.job, scope) }
-        if scope.method == .head {
-            let fields = JobStreams.headers(plan, scope)
-            return try await writer.writeResponse(HTTPResponse(status: .ok, headerFields: fields))
-        }
-        let subscription = self.streams.subscribe(plan)
-        defer { self.streams.left(plan.job, subscription) }
-        await self.streams.run(plan, subscription: subscription, scope, publicURL: live.publicURL, channel: channel)
+        try await self.streams.respond(plan, scope, live, writer: writer, channel: channel)
     }
 
     private func wish(
@@ -155,7 +148,7 @@ struct JobEndpoint: Sendable {
         return JobStreams.Wish(
             dialect: dialect, delivery: dialect.traits.delivery(of: job),
             heartbeat: self.heartbeat(of: job, dialect, live),
-            lastEventID: scope.headers[.lastEventID] ?? scope.query("last_event_id"))
+            position: (scope.headers[.lastEventID] ?? scope.query("last_event_id")).map(StreamPosition.eventID))
     }
 
     /// As often as the job's route says; in the route's style only in the route's dialect.

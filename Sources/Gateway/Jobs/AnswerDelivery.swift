@@ -12,6 +12,8 @@ import Synchronization
 struct AnswerDelivery: Sendable {
     let heartbeat: TimeAmount
     let connection: ClientConnection
+    /// After this the answer is given as the job then stands. Nil: at the job's end.
+    var patience: TimeAmount?
 
     enum Outcome {
         case answered
@@ -21,6 +23,7 @@ struct AnswerDelivery: Sendable {
     private enum Wake: Sendable {
         case events
         case heartbeat
+        case patienceOver
         case clientGone
     }
 
@@ -30,13 +33,17 @@ struct AnswerDelivery: Sendable {
         headers: HTTPFields, fail: (GatewayError) -> DialectResponse
     ) async throws -> Outcome {
         var encoder = encoder
-        let (wakes, signal) = AsyncStream.makeStream(of: Wake.self, bufferingPolicy: .bufferingNewest(4))
+        let (wakes, signal) = AsyncStream.makeStream(of: Wake.self, bufferingPolicy: .bufferingNewest(8))
         self.connection.onGone { signal.yield(.clientGone) }
         defer { self.connection.onGone(nil) }
         let beat = self.connection.eventLoop.scheduleRepeatedTask(initialDelay: self.heartbeat, delay: self.heartbeat) {
             _ in signal.yield(.heartbeat)
         }
         defer { beat.cancel() }
+        let limit = self.patience.map { patience in
+            self.connection.eventLoop.scheduleTask(in: patience) { _ = signal.yield(.patienceOver) }
+        }
+        defer { limit?.cancel() }
         signal.yield(.events)
         var iterator = wakes.makeAsyncIterator()
         while let wake = await iterator.next() {
@@ -45,6 +52,9 @@ struct AnswerDelivery: Sendable {
                 return .clientGone
             case .events:
                 guard Self.fold(subscription, into: &encoder, signal) else { continue }
+                return try await Self.answer(&encoder, writer: writer, headers: headers, fail: fail)
+            case .patienceOver:
+                _ = Self.fold(subscription, into: &encoder, signal)
                 return try await Self.answer(&encoder, writer: writer, headers: headers, fail: fail)
             case .heartbeat:
                 return try await self.continueCommitted(
@@ -68,22 +78,26 @@ struct AnswerDelivery: Sendable {
         }
     }
 
-    private static func answer(
+    /// Writes the answer as the encoder has it now.
+    @discardableResult
+    static func answer(
         _ encoder: inout any DialectAnswerEncoder, writer: consuming ResponseWriter, headers: HTTPFields,
-        fail: (GatewayError) -> DialectResponse
+        withoutBody: Bool = false, fail: (GatewayError) -> DialectResponse
     ) async throws -> Outcome {
         var output = FrameOutput()
         let head = encoder.finish(into: &output)
-        if let error = head.error {
-            let response = fail(error)
-            try await writer.writeWhole(response, adding: headers)
-            return .answered
-        }
-        let (pieces, leases) = output.take()
-        var fields = head.headers
+        let failure = head.error.map(fail)
+        var (pieces, leases) = output.take()
+        if let failure { (pieces, leases) = ([failure.body], []) }
+        var fields = failure?.headers ?? head.headers
         for field in headers { fields[field.name] = field.value }
         fields[.contentLength] = String(pieces.reduce(0) { $0 + $1.readableBytes })
-        var body = try await writer.writeHead(HTTPResponse(status: .init(code: head.status), headerFields: fields))
+        let response = HTTPResponse(status: .init(code: failure?.status ?? head.status), headerFields: fields)
+        guard !withoutBody else {
+            try await writer.writeResponse(response)
+            return .answered
+        }
+        var body = try await writer.writeHead(response)
         for piece in pieces { try await body.writeSliced(piece) }
         try await body.finish(nil)
         withExtendedLifetime(leases) {}
@@ -104,10 +118,10 @@ struct AnswerDelivery: Sendable {
             switch wake {
             case .clientGone:
                 return .clientGone
-            case .heartbeat, .events:
+            case .heartbeat, .events, .patienceOver:
                 // A wake for events can be lost behind a client that does not read; the next heartbeat makes up for it.
                 if wake == .heartbeat { try await body.write(ByteBuffer(string: " ")) }
-                guard Self.fold(subscription, into: &encoder, signal) else { continue }
+                guard Self.fold(subscription, into: &encoder, signal) || wake == .patienceOver else { continue }
                 var output = FrameOutput()
                 _ = encoder.finish(into: &output)
                 let (pieces, leases) = output.take()

@@ -16,6 +16,8 @@ struct JobAdmission: Sendable {
         let job: JobView
         let route: RouteTable.Route
         let mode: ResponseMode
+        /// Milliseconds that a client which waits does so at most; nil: to the end.
+        var patience: Int?
         /// Where a resumed client stands.
         var lastEventID: String?
     }
@@ -39,8 +41,8 @@ struct JobAdmission: Sendable {
         _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
     ) throws(GatewayError) -> DecodedRequest {
         try match.dialect.decode(
-            DialectRequest(headers: scope.headers, query: scope.query, body: body), endpoint: match.endpoint,
-            operation: match.candidates.routes[0].operation)
+            DialectRequest(headers: scope.headers, query: scope.query, parameters: match.parameters, body: body),
+            endpoint: match.endpoint, operation: match.candidates.routes[0].operation)
     }
 
     private func start(
@@ -63,7 +65,8 @@ struct JobAdmission: Sendable {
                 "job_id": "\(job.id.text)", "request_id": "\(scope.id)", "route": "\(decision.route.name)",
                 "upstream": "\(decision.plan.upstream.name)",
             ])
-        return Admitted(job: JobView(job), route: decision.route, mode: mode)
+        return Admitted(
+            job: JobView(job), route: decision.route, mode: mode, patience: decoded.patienceMilliseconds)
     }
 
     /// The job that an idempotency key stands for.
@@ -75,7 +78,7 @@ struct JobAdmission: Sendable {
         }
         return Admitted(
             job: job, route: self.route(of: job, match),
-            mode: match.mode(asked: decoded.mode, headers: scope.headers))
+            mode: match.mode(asked: decoded.mode, headers: scope.headers), patience: decoded.patienceMilliseconds)
     }
 
     // MARK: Jobs asked for again

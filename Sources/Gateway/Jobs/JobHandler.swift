@@ -21,8 +21,6 @@ struct JobHandler: Sendable {
     let streams: JobStreams
     let logger: Logger
 
-    private var supervisor: JobSupervisor { self.streams.supervisor }
-
     func respond(
         _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
         writer: consuming ResponseWriter, channel: any Channel
@@ -31,7 +29,8 @@ struct JobHandler: Sendable {
         let plan: JobStreams.Plan?
         do {
             admitted = try await self.admission.admit(request, scope, match, live)
-            plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, self.wish(admitted, match))
+            let wish = self.wish(admitted, match, match.call(scope, publicURL: live.publicURL))
+            plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, wish)
         } catch let error as GatewayError {
             return try await self.fail(error, scope, match.dialect, writer)
         }
@@ -40,7 +39,7 @@ struct JobHandler: Sendable {
         let subscription = admitted.mode == .stream ? self.streams.subscribe(plan) : plan.job.subscribe()
         defer { self.streams.left(plan.job, subscription) }
         guard admitted.mode == .stream else {
-            return try await self.answer(plan, subscription, scope, match, live, writer)
+            return try await self.answer(plan, admitted.patience, subscription, scope, live, writer)
         }
         if match.traits.head == .commit, let error = await self.refusalBeforeCommit(admitted, scope.connection) {
             return try await self.fail(error, scope, match.dialect, writer, job: admitted.job)
@@ -48,10 +47,13 @@ struct JobHandler: Sendable {
         await self.streams.run(plan, subscription: subscription, scope, publicURL: live.publicURL, channel: channel)
     }
 
-    private func wish(_ admitted: JobAdmission.Admitted, _ match: EndpointMatch) -> JobStreams.Wish {
+    private func wish(
+        _ admitted: JobAdmission.Admitted, _ match: EndpointMatch, _ call: DialectCall
+    ) -> JobStreams.Wish {
         JobStreams.Wish(
             dialect: match.dialect, delivery: match.traits.delivery(of: admitted.job),
-            heartbeat: admitted.route.heartbeat, lastEventID: admitted.lastEventID)
+            heartbeat: admitted.route.heartbeat, position: admitted.lastEventID.map(StreamPosition.eventID),
+            call: call)
     }
 
     /// Waits for the upstream's own answer, at most the route's `commit`.
@@ -77,60 +79,33 @@ struct JobHandler: Sendable {
         _ admitted: JobAdmission.Admitted, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
         _ writer: consuming ResponseWriter
     ) async throws {
-        let context = admitted.job.encoderContext(publicURL: live.publicURL)
-        var response = match.dialect.render(admitted.job.snapshot, endpoint: match.endpoint, context: context)
+        let context = admitted.job.encoderContext(
+            publicURL: live.publicURL, call: match.call(scope, publicURL: live.publicURL))
+        var response = match.dialect.render(
+            self.streams.snapshot(of: admitted.job), endpoint: match.endpoint, context: context)
         response.headers[.jobID] = admitted.job.id.text
         if Preferences.respondAsync(scope.headers) { response.headers[.preferenceApplied] = "respond-async" }
         try await writer.writeWhole(response, adding: scope.responseHeaders)
     }
 
     private func answer(
-        _ plan: JobStreams.Plan, _ subscription: EventSubscription, _ scope: RequestScope,
-        _ match: EndpointMatch, _ live: LiveTable, _ writer: consuming ResponseWriter
+        _ plan: JobStreams.Plan, _ patience: Int?, _ subscription: EventSubscription, _ scope: RequestScope,
+        _ live: LiveTable, _ writer: consuming ResponseWriter
     ) async throws {
         var fields = scope.responseHeaders
         fields[.jobID] = plan.job.id.text
         fields[.accelBuffering] = "no"
         let delivery = AnswerDelivery(
-            heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection)
-        let encoder = match.dialect.makeAnswerEncoder(
-            plan.job.encoderContext(plan.wish.delivery, publicURL: live.publicURL))
+            heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection,
+            patience: patience.map { .milliseconds(Int64($0)) })
+        let dialect = plan.wish.dialect
+        let encoder = dialect.makeAnswerEncoder(
+            plan.job.encoderContext(plan.wish.delivery, publicURL: live.publicURL, call: plan.wish.call))
         self.streams.deliveries.begin(nil)
         defer { self.streams.deliveries.end(nil) }
         _ = try await delivery.run(
             subscription: subscription, encoder: encoder, writer: writer, headers: fields
-        ) { error in match.dialect.render(error, requestID: scope.id) }
-    }
-
-    // MARK: States
-
-    /// A job asked about or cancelled by its id, or the caller's jobs, in the dialect's own form.
-    func state(_ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable) async -> DialectResponse {
-        do throws(GatewayError) {
-            guard match.endpoint.action != .list else { return try await self.list(scope, match, live) }
-            let routes = match.candidates.routes
-            guard let id = match.id.flatMap({ JobID($0) }), let job = try await self.supervisor.job(id),
-                Caller(scope).mayReach(job), routes.contains(where: { $0.name == job.route })
-            else { throw GatewayError(.notFound, "There is no such job.") }
-            if match.endpoint.action == .cancel { await self.supervisor.cancel(job, scope.connection) }
-            job.running?.noteRead()
-            return match.dialect.render(
-                self.supervisor.payloads.snapshot(of: job), endpoint: match.endpoint,
-                context: job.encoderContext(publicURL: live.publicURL))
-        } catch {
-            return match.dialect.render(error, requestID: scope.id)
-        }
-    }
-
-    private func list(
-        _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
-    ) async throws(GatewayError) -> DialectResponse {
-        let names = Set(match.candidates.routes.map(\.name))
-        let page = try await JobPage(scope).read(self.supervisor, Caller(scope), routes: names)
-        return match.dialect.render(
-            page.jobs.map {
-                (self.supervisor.payloads.snapshot(of: $0), $0.encoderContext(publicURL: live.publicURL))
-            }, nextCursor: page.next)
+        ) { error in dialect.render(error, requestID: scope.id) }
     }
 
     // MARK: Endings

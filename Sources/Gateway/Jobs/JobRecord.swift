@@ -8,7 +8,7 @@ package struct JobRecord: Sendable {
     /// Nil for nobody.
     package let owner: String?
     package let route: String
-    /// Without its input pictures, its prompts cut: what a dialect may still show of it.
+    /// Without its input pictures and its conversation, its prompt cut: what a dialect may still show of it.
     package let request: ImageRequest
     package let delivery: Delivery
     package let upstream: String
@@ -36,6 +36,8 @@ package struct JobRecord: Sendable {
         request.mask = nil
         request.prompt = String(request.prompt.prefix(Self.keptPromptCharacters))
         request.negativePrompt = nil
+        request.messages = []
+        request.instructions = nil
         self.request = request
         self.delivery = delivery
         self.upstream = upstream

@@ -1,5 +1,6 @@
 import Dialects
 import HTTPTypes
+import HummingbirdCore
 import ImageGeneration
 import NIOCore
 import Storage
@@ -16,8 +17,10 @@ struct JobStreams: Sendable {
         var dialect: any Dialect
         var delivery: Delivery
         var heartbeat: RouteTable.Heartbeat
-        /// The last event that the client has seen, in whatever form it says so.
-        var lastEventID: String?
+        /// Where the client stands; nil: at the beginning.
+        var position: StreamPosition?
+        /// Nil on the gateway's own paths.
+        var call: DialectCall?
     }
 
     /// What a wish comes to.
@@ -25,17 +28,40 @@ struct JobStreams: Sendable {
         let job: JobView
         let wish: Wish
         let point: ResumePoint
+        /// What the client has seen of the first event that it is told.
+        var seen: EventPart?
     }
 
     /// - Throws: `overloaded`.
     func plan(_ job: JobView, _ wish: Wish) async throws(GatewayError) -> Plan {
         let whole = try await self.supervisor.payloads.complete(
             job, delivery: wish.delivery, in: self.supervisor.directory)
-        // Other dialects have no ids: their streams always begin at the first event.
-        guard wish.dialect.traits.resumable else { return Plan(job: whole, wish: wish, point: .after(nil)) }
-        let point = ResumePoint.find(
-            wish.lastEventID, in: whole.log, of: whole.id, needsPayloads: wish.delivery.carriesPayload)
-        return Plan(job: whole, wish: wish, point: point)
+        switch wish.position {
+        // Dialects without ids always begin at the first event.
+        case .eventID(let text) where wish.dialect.traits.resumable:
+            let point = ResumePoint.find(
+                text, in: whole.log, of: whole.id, needsPayloads: wish.delivery.carriesPayload)
+            return Plan(job: whole, wish: wish, point: point)
+        case .part(let part):
+            guard let point = ResumePoint.find(part, in: whole.log) else { break }
+            return Plan(job: whole, wish: wish, point: point, seen: part)
+        case .eventID, nil: break
+        }
+        return Plan(job: whole, wish: wish, point: .after(nil))
+    }
+
+    /// Where the job stands, with how long it may still take: as the upstream says, else as earlier jobs took.
+    func snapshot(of job: JobView) -> JobSnapshot {
+        var snapshot = self.supervisor.payloads.snapshot(of: job)
+        guard snapshot.terminal == nil, let running = job.running else {
+            snapshot.estimatedMilliseconds = nil
+            return snapshot
+        }
+        let begun = snapshot.startedAt ?? self.now()
+        let elapsed = Int(self.now().milliseconds - begun.milliseconds)
+        let usual = max(0, self.supervisor.median(for: running.plan) - elapsed)
+        snapshot.estimatedMilliseconds = snapshot.estimatedMilliseconds ?? usual
+        return snapshot
     }
 
     static func headers(_ plan: Plan, _ scope: RequestScope) -> HTTPFields {
@@ -48,11 +74,26 @@ struct JobStreams: Sendable {
         return fields
     }
 
+    /// Answers a request for a job's events, from its head to the end of the stream.
+    func respond(
+        _ plan: Plan, _ scope: RequestScope, _ live: LiveTable, writer: consuming ResponseWriter, channel: any Channel
+    ) async throws {
+        if plan.point == .seen { return try await writer.writeNothingMore(plan.job, scope) }
+        if scope.method == .head {
+            let fields = Self.headers(plan, scope)
+            return try await writer.writeResponse(HTTPResponse(status: .ok, headerFields: fields))
+        }
+        let subscription = self.subscribe(plan)
+        defer { self.left(plan.job, subscription) }
+        await self.run(plan, subscription: subscription, scope, publicURL: live.publicURL, channel: channel)
+    }
+
     /// Writes the whole response to the channel. A plan that is `seen` has nothing to stream.
     func run(
         _ plan: Plan, subscription: EventSubscription, _ scope: RequestScope, publicURL: String, channel: any Channel
     ) async {
-        let context = plan.job.encoderContext(plan.wish.delivery, publicURL: publicURL)
+        let context = plan.job.encoderContext(
+            plan.wish.delivery, publicURL: publicURL, call: plan.wish.call, seen: plan.seen)
         var encoder = plan.wish.dialect.makeStreamEncoder(context)
         let resumption = self.resume(plan, &encoder)
         let traits = plan.wish.dialect.traits

@@ -62,10 +62,12 @@ package final class JobView: Sendable {
         return self.log.subscribe(after: position)
     }
 
-    func encoderContext(_ delivery: Delivery? = nil, publicURL: String) -> EncoderContext {
+    func encoderContext(
+        _ delivery: Delivery? = nil, publicURL: String, call: DialectCall? = nil, seen: EventPart? = nil
+    ) -> EncoderContext {
         EncoderContext(
             job: self.id, request: self.request, delivery: delivery ?? self.delivery, publicURL: publicURL,
-            createdAt: self.createdAt, retryMilliseconds: .random(in: 1000...4000))
+            createdAt: self.createdAt, retryMilliseconds: .random(in: 1000...4000), call: call, seen: seen)
     }
 }
 
@@ -75,6 +77,7 @@ extension JobSnapshot {
         case .stage(let change):
             self.message = change.message
             self.queuePosition = change.queuePosition
+            self.estimatedMilliseconds = change.estimatedMilliseconds
             if entry.stage > .queued, self.startedAt == nil { self.startedAt = entry.at }
         case .image(var image):
             image.payload = nil

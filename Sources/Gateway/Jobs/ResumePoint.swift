@@ -26,6 +26,14 @@ package enum ResumePoint: Sendable, Equatable {
         return .after(id.sequence)
     }
 
+    /// For a reader that has seen a part of `part`'s event and all before it. What is gone of that is left out.
+    /// - Returns: nil when the log has no such event, as after a restart: it is told from the first then.
+    package static func find(_ part: EventPart, in log: EventLog) -> ResumePoint? {
+        let last = log.standing.last
+        guard part.number >= 1, part.number <= last.number else { return nil }
+        return .after(EventSequence(epoch: last.epoch, number: part.number - 1))
+    }
+
     private static func lacksPayload(_ log: EventLog, after position: EventSequence) -> Bool {
         log.retained.contains { entry in
             guard entry.sequence > position, case .image(let image) = entry.event else { return false }

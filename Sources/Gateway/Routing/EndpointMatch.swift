@@ -6,11 +6,18 @@ import NIOCore
 struct EndpointMatch: Sendable {
     let dialect: any Dialect
     let endpoint: DialectEndpoint
-    /// What stands for `{id}` in the endpoint's subpath.
-    let id: Substring?
+    /// What stands for each `{name}` in the endpoint's subpath, as sent.
+    let parameters: [String: String]
     let candidates: RouteCandidates
 
+    var id: String? { self.parameters["id"] }
     var traits: DialectTraits { self.candidates.routes[0].traits }
+
+    func call(_ scope: RequestScope, publicURL: String) -> DialectCall {
+        DialectCall(
+            endpoint: self.endpoint, parameters: self.parameters, query: scope.query, headers: scope.headers,
+            base: publicURL + self.candidates.routes[0].location.text)
+    }
 
     enum Lookup: Sendable {
         case found(EndpointMatch)
@@ -24,10 +31,15 @@ struct EndpointMatch: Sendable {
             let dialect = DialectRegistry.dialect(named: route.dialect)
         else { return .unknown }
         var allowed: [HTTPRequest.Method] = []
-        for endpoint in route.endpoints {
-            guard case .some(let id) = Self.match(candidates.subpath, template: endpoint.subpath) else { continue }
+        // The first template that fits has the path to itself: a wide one further down is not meant by it.
+        var template: String?
+        for endpoint in route.endpoints where template == nil || endpoint.subpath == template {
+            guard let parameters = Self.match(candidates.subpath, template: endpoint.subpath) else { continue }
+            template = endpoint.subpath
             if endpoint.method == method || (method == .head && endpoint.method == .get) {
-                return .found(EndpointMatch(dialect: dialect, endpoint: endpoint, id: id, candidates: candidates))
+                return .found(
+                    EndpointMatch(
+                        dialect: dialect, endpoint: endpoint, parameters: parameters, candidates: candidates))
             }
             for method in endpoint.method == .get ? [.get, .head] : [endpoint.method] where !allowed.contains(method) {
                 allowed.append(method)
@@ -36,21 +48,26 @@ struct EndpointMatch: Sendable {
         return allowed.isEmpty ? .unknown : .wrongMethod(dialect: dialect, allowed: allowed)
     }
 
-    /// - Returns: nil when the subpath is not the template's; else what stands for `{id}`, if the template has one.
-    private static func match(_ subpath: String, template: String) -> Substring?? {
-        guard template.utf8.contains(0x7B) else { return subpath == template ? .some(nil) : nil }
-        let parts = subpath.split(separator: "/", omittingEmptySubsequences: false)
-        let wanted = template.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == wanted.count else { return nil }
-        var id: Substring?
-        for (part, pattern) in zip(parts, wanted) {
-            if pattern == "{id}", !part.isEmpty {
-                id = part
-            } else if part != pattern {
+    /// - Returns: nil when the subpath is not the template's; else what stands for its names.
+    static func match(_ subpath: String, template: String) -> [String: String]? {
+        guard template.utf8.contains(0x7B) else { return subpath == template ? [:] : nil }
+        var parts = subpath.split(separator: "/", omittingEmptySubsequences: false)[...]
+        let patterns = template.split(separator: "/", omittingEmptySubsequences: false)
+        var parameters: [String: String] = [:]
+        for (index, pattern) in patterns.enumerated() {
+            // `{name...}` takes what the others leave.
+            let count = pattern.hasSuffix("...}") ? parts.count - (patterns.count - index - 1) : 1
+            guard count >= 1, parts.count >= count else { return nil }
+            let taken = parts.prefix(count)
+            parts = parts.dropFirst(count)
+            if pattern.hasPrefix("{") {
+                guard !taken.contains(where: \.isEmpty) else { return nil }
+                parameters[String(pattern.prefix { $0 != "." && $0 != "}" }.dropFirst())] = taken.joined(separator: "/")
+            } else if taken.first != pattern {
                 return nil
             }
         }
-        return .some(id)
+        return parts.isEmpty ? parameters : nil
     }
 
     /// How a create request is answered: as its endpoint always does, as it asks, as the route says.
@@ -58,7 +75,7 @@ struct EndpointMatch: Sendable {
         switch self.endpoint.action {
         case .createStreaming: return .stream
         case .submit: return .queue
-        case .create, .snapshot, .list, .cancel: break
+        case .create, .snapshot, .answer, .stream, .list, .cancel, .describe: break
         }
         switch self.candidates.routes[0].mode {
         case .stream: return .stream

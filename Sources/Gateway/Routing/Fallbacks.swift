@@ -22,11 +22,21 @@ struct Fallbacks: Sendable {
     /// A job is not accepted to wait longer than this for an upstream that asked to be left alone. In milliseconds.
     private static let longestHold = 60_000
 
-    init(live: LiveTable, route: RouteTable.Route, request: ImageRequest) {
+    /// - Parameter wanted: the upstream or provider that the client would like to be asked first; one that is none of the route's changes
+    ///   nothing.
+    init(live: LiveTable, route: RouteTable.Route, request: ImageRequest, preferring wanted: String? = nil) {
         self.live = live
         self.route = route
         self.request = request
-        self.targets = Self.order(route.upstreams, live.conditions)
+        let ordered = Self.order(route.upstreams, live.conditions)
+        self.targets = wanted.map { Self.prefer($0.lowercased(), in: ordered) } ?? ordered
+    }
+
+    private static func prefer(_ wanted: String, in targets: [RouteTable.Target]) -> [RouteTable.Target] {
+        let isWanted = targets.map { target in
+            [target.upstream.name, target.upstream.provider].contains { $0.lowercased() == wanted }
+        }
+        return zip(targets, isWanted).filter(\.1).map(\.0) + zip(targets, isWanted).filter { !$0.1 }.map(\.0)
     }
 
     var isEmpty: Bool { self.targets.isEmpty }

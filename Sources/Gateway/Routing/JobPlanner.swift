@@ -21,11 +21,13 @@ struct JobPlanner: Sendable {
         if route.traits.converses { request.picture = Self.wish(route.intent, request) }
         if route.unsupported != .nearest { try self.checkAllowance(request, route) }
         try self.settlePicture(&request, route)
-        var fallbacks = Fallbacks(live: self.live, route: route, request: request)
+        var fallbacks = Fallbacks(
+            live: self.live, route: route, request: request, preferring: decoded.preferredUpstream)
         let choice = try fallbacks.first()
         var plan = JobPlan(
             route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
-            delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts, notify: route.notify)
+            delivery: decoded.delivery ?? route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts,
+            notify: route.notify)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks.isEmpty ? nil : fallbacks
         return Decision(plan: plan, route: route)
@@ -79,17 +81,6 @@ struct JobPlanner: Sendable {
                 parameter: "messages")
         }
         request.picture = .always
-    }
-}
-
-extension ImageRequest.Size {
-    /// As in `allow.sizes`.
-    var text: String {
-        switch self {
-        case .named(let name): name
-        case .pixels(let width, let height): "\(width)x\(height)"
-        case .aspectRatio(let width, let height): "\(width):\(height)"
-        }
     }
 }
 

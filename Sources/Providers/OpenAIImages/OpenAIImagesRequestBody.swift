@@ -69,7 +69,10 @@ struct OpenAIImagesRequestBody {
         var fields: [(name: String, value: Scalar)] = []
         func put(_ name: String, _ text: String?) { if let text { fields.append((name, .text(text))) } }
         func put(_ name: String, _ number: Int?) { if let number { fields.append((name, .integer(number))) } }
-        put("model", self.preset.omitsModel ? nil : self.configuration.model ?? self.request.model)
+        put(
+            "model",
+            self.preset.omitsModel
+                ? nil : self.configuration.model ?? self.request.imageModel ?? self.request.model)
         put("n", self.request.count > 1 && !self.preset.countsBySequence ? self.request.count : nil)
         put("size", self.request.size.map(self.preset.size))
         put("response_format", self.preset.responseFormat)

@@ -75,4 +75,11 @@ import Testing
         let kept = EventLog(retained: log.retained, lostThrough: log.standing.lostThrough)
         #expect(ResumePoint.find(Self.id(3), in: kept, of: Self.job, needsPayloads: true) == .gap(.aged))
     }
+
+    /// By the number of an event that was seen in part.
+    @Test(arguments: [(1, 0), (2, 1), (4, 3), (5, nil), (0, nil)] as [(UInt32, UInt32?)])
+    func findsParts(_ number: UInt32, _ position: UInt32?) {
+        let point = ResumePoint.find(EventPart(number: number, part: 3), in: Self.log(ended: true))
+        #expect(point == position.map(Self.position))
+    }
 }
