@@ -4,10 +4,13 @@ package enum DialectRegistry {
         UnifiedDialect(),
         NDJSONDialect(),
         OpenAIImagesDialect(),
+        OpenAIResponsesDialect(),
         ProgressiveDialect(),
         ChatDialect(),
         GalleryDialect(),
         StagesDialect(),
+        ReplicateDialect(),
+        FalQueueDialect(),
         VercelUIDialect(),
     ]
 

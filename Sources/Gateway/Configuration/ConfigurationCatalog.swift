@@ -83,7 +83,7 @@ package struct ConfigurationCatalog: Sendable {
         },
         presets: ["stages"],
         simulated: ["openai-images", "openai-responses", "automatic1111", "gemini", "sync", "queue"],
-        laterDialects: ["openai-responses", "fal-queue", "replicate"],
+        laterDialects: [],
         laterProviders: ["comfyui"],
         laterPresets: ["fal", "replicate", "bfl"],
         providerPresets: [

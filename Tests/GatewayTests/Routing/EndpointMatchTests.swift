@@ -43,6 +43,45 @@ import Testing
         #expect(Self.word(EndpointMatch.find(method, path: path, in: table)) == expected)
     }
 
+    @Test(arguments: [
+        (HTTPRequest.Method.post, "/fal/flux", "create - flux"),
+        (.post, "/fal/fal-ai/flux/dev", "create - fal-ai/flux/dev"),
+        (.get, "/fal/fal-ai/flux/requests/1", "answer 1 fal-ai/flux"),
+        (.get, "/fal/a/requests/b/status", "answer b a"), (.get, "/fal/a/requests/b/status/stream", "stream b a"),
+        (.put, "/fal/a/requests/b/cancel", "cancel b a"), (.head, "/fal/a/requests/b", "answer b a"),
+        // A path that means a request creates none, whatever the method.
+        (.post, "/fal/a/requests/b", "405 GET,HEAD"), (.post, "/fal/a/requests/b/status", "405 GET,HEAD"),
+        (.post, "/fal/a/requests/b/cancel", "405 PUT"), (.get, "/fal/a/b", "405 POST"),
+        (.get, "/fal/requests/b", "405 POST"), (.get, "/fal/a/requests/requests/b", "answer b a/requests"),
+        (.post, "/fal//flux", "404"), (.post, "/fal/", "404"), (.post, "/fal/flux/", "404"), (.post, "/fal", "404"),
+        (.post, "/r/predictions", "create - -"), (.get, "/r/predictions", "list - -"),
+        (.post, "/r/models/o/m/predictions", "create - m"), (.get, "/r/models/o/m", "describe - m"),
+        (.get, "/r/models/o/m/versions/v", "describe - m"), (.get, "/r/models/o", "404"),
+        (.post, "/r/predictions/1/cancel", "cancel 1 -"), (.delete, "/r/predictions/1", "405 GET,HEAD"),
+        (.post, "/responses", "create - -"), (.get, "/responses/1", "answer 1 -"), (.post, "/responses/", "create - -"),
+        (.get, "/responses", "405 POST"), (.post, "/responses/1/cancel", "cancel 1 -"),
+    ]) func manyPaths(_ method: HTTPRequest.Method, _ path: String, _ expected: String) throws {
+        let table = try Self.table(
+            #"{"mount": "/fal", "dialect": "fal-queue"}"#, #"{"mount": "/r", "dialect": "replicate"}"#,
+            #"{"mount": "/responses", "dialect": "openai-responses"}"#)
+        let lookup = EndpointMatch.find(method, path: path, in: table)
+        if case .found(let match) = lookup {
+            #expect("\(match.endpoint.action) \(match.id ?? "-") \(match.parameters["model"] ?? "-")" == expected)
+        } else {
+            #expect(Self.word(lookup) == expected)
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("a", "{x}", ["x": "a"]), ("a/b", "{x}", nil), ("", "{x}", nil), ("a/b", "{x...}", ["x": "a/b"]),
+            ("a/b/c", "{x...}/c", ["x": "a/b"]), ("c", "{x...}/c", nil), ("a/b/c", "a/{x...}", ["x": "b/c"]),
+            ("a//c", "a/{x...}", nil), ("a/b/c/d", "a/{x...}/{y}", ["x": "b/c", "y": "d"]), ("a", "a", [:]),
+        ] as [(String, String, [String: String]?)])
+    func templates(_ subpath: String, _ template: String, _ expected: [String: String]?) {
+        #expect(EndpointMatch.match(subpath, template: template) == expected)
+    }
+
     private static func found(_ method: HTTPRequest.Method, _ path: String, _ route: String) throws -> EndpointMatch {
         guard case .found(let match) = EndpointMatch.find(method, path: path, in: try self.table(route)) else {
             throw GatewayError(.notFound, path)
