@@ -58,6 +58,8 @@ let package = Package(
         .target(
             name: "Dialects", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, httpTypes],
             swiftSettings: strictSettings),
+        // Who is let in, and how much of it: principals and limits. No I/O, no clock.
+        .target(name: "Admission", dependencies: ["ImageGeneration", nioCore, crypto], swiftSettings: strictSettings),
         // Event log and image store, in memory and on disk.
         .target(
             name: "Storage",
@@ -80,7 +82,9 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "CMalloc", "StreamCodecs", "ImageGeneration", "Providers", "Dialects", "Storage", "Transport", "Web",
+                "CMalloc", "StreamCodecs", "ImageGeneration", "Admission", "Providers", "Dialects", "Storage",
+                "Transport",
+                "Web",
                 nioCore, nioPosix, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, httpTypes, hummingbirdCore,
                 serviceLifecycle, unixSignals, logging, crypto,
             ], swiftSettings: strictSettings),
@@ -120,6 +124,10 @@ let package = Package(
             name: "ImageGenerationTests", dependencies: ["ImageGeneration", "StreamCodecs", "GatewayTesting", nioCore],
             swiftSettings: strictSettings),
         .testTarget(
+            name: "AdmissionTests",
+            dependencies: ["Admission", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore],
+            swiftSettings: strictSettings),
+        .testTarget(
             name: "StorageTests",
             dependencies: [
                 "Storage", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore, nioPosix, serviceLifecycle,
@@ -148,7 +156,7 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Simulator", "Providers", "Dialects", "Storage", "SQLiteStorage", "Transport",
+                "Gateway", "Simulator", "Admission", "Providers", "Dialects", "Storage", "SQLiteStorage", "Transport",
                 "StreamCodecs",
                 "ImageGeneration", "GatewayTesting", nioCore, nioPosix, httpTypes, hummingbirdCore, logging,
                 serviceLifecycle,

@@ -8,7 +8,7 @@ seconds=${1:-60}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz)
+    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz ForwardedFuzz)
 fi
 
 scratch=.build/fuzz
