@@ -7,6 +7,10 @@ package protocol LimitLedger: Sendable {
     /// - Throws: `storage_unavailable` where the ledger cannot be reached.
     func charge(_ charges: [LimitCharge], at time: AdmissionTime) async throws(GatewayError) -> LimitDecision
 
+    /// Counts the permits of a job that runs already, whatever the rules say.
+    /// - Throws: `storage_unavailable` where the ledger cannot be reached.
+    func hold(_ permits: [LimitCharge], at time: AdmissionTime) async throws(GatewayError) -> [LimitItem]
+
     /// Gives permits back, and charges as far as `refund` says. Called once for what a decision charged.
     func settle(_ items: [LimitItem], refund: LimitRefund)
 
@@ -49,6 +53,10 @@ package final class MemoryLimitLedger: LimitLedger {
             }
             return decision
         }
+    }
+
+    package func hold(_ permits: [LimitCharge], at time: AdmissionTime) async throws(GatewayError) -> [LimitItem] {
+        self.state.withLock { $0.table.charge(permits, at: time, insists: true).items }
     }
 
     package func settle(_ items: [LimitItem], refund: LimitRefund) {

@@ -14,6 +14,8 @@ package final class LimitRule: Sendable {
     /// What is kept of a key belongs to rules of this digest: a rule that reads the same after a reload goes on where it stood.
     /// How much is let through at once, or held at once, may change meanwhile.
     package let digest: UInt64
+    /// The rule as a member of a `RateLimit-Policy` field.
+    package let policyItem: String
 
     package init(policy: String, scope: Scope, measure: Measure, quota: Quota, isShadow: Bool = false) {
         self.policy = policy
@@ -28,6 +30,10 @@ package final class LimitRule: Sendable {
             case .daily, .concurrent: self.name
             }
         self.digest = SubjectDigest.words(of: identity).high
+        var item = "\"\(self.name)\";q=\(Self.quantity(quota, measure))"
+        if measure == .concurrent { item += ";qu=\"concurrent-requests\"" }
+        if let window = Self.window(quota) { item += ";w=\(window)" }
+        self.policyItem = item
     }
 
     /// By what requests are told apart.
@@ -90,17 +96,21 @@ package final class LimitRule: Sendable {
     }
 
     /// Units in a period, or at once; whole ones.
-    package var quantity: Int64 {
-        switch self.quota {
-        case .rate(let rate): rate.count / self.measure.resolution
-        case .daily(let quota): quota.limit / self.measure.resolution
+    package var quantity: Int64 { Self.quantity(self.quota, self.measure) }
+
+    private static func quantity(_ quota: Quota, _ measure: Measure) -> Int64 {
+        switch quota {
+        case .rate(let rate): rate.count / measure.resolution
+        case .daily(let quota): quota.limit / measure.resolution
         case .concurrent(let most): most
         }
     }
 
     /// Seconds; nil where there is no period.
-    package var window: Int64? {
-        switch self.quota {
+    package var window: Int64? { Self.window(self.quota) }
+
+    private static func window(_ quota: Quota) -> Int64? {
+        switch quota {
         case .rate(let rate): max(1, rate.period / 1_000_000_000)
         case .daily: 86_400
         case .concurrent: nil

@@ -23,7 +23,10 @@ package struct LimitTable: Sendable {
     package var count: Int { self.states.count }
 
     /// Checks all charges, then makes all of them or none.
-    package mutating func charge(_ charges: [LimitCharge], at time: AdmissionTime) -> LimitDecision {
+    /// - Parameter insists: makes them whatever the rules say, for a job that runs already.
+    package mutating func charge(
+        _ charges: [LimitCharge], at time: AdmissionTime, insists: Bool = false
+    ) -> LimitDecision {
         var verdicts: [Verdict] = []
         verdicts.reserveCapacity(charges.count)
         var refusal: LimitStanding?
@@ -31,7 +34,7 @@ package struct LimitTable: Sendable {
             let key = self.key(for: charge, at: time)
             let verdict = Verdict(charge, key, self.states[key], time)
             verdicts.append(verdict)
-            guard verdict.standing.isLimited, !charge.rule.isShadow else { continue }
+            guard verdict.standing.isLimited, !charge.rule.isShadow, !insists else { continue }
             refusal = refusal.map { Self.longer($0, verdict.standing) } ?? verdict.standing
         }
         let standings = verdicts.map(\.standing)

@@ -72,6 +72,8 @@ package struct DialectTraits: Sendable {
     package var streamsByDefault: Bool
     /// Sent with streams, beside what every stream has.
     package var streamHeaders: HTTPFields
+    /// Which header fields tell a client where it stands within its limits.
+    package var rateLimitStyle: RateLimitStyle
     /// Before the job's end, for how long nobody may watch before the job is cancelled; nil: it continues.
     package var defaultDisconnectGraceMilliseconds: Int?
     /// Previews asked for where neither the request nor the route says; nil: none.
@@ -83,7 +85,7 @@ package struct DialectTraits: Sendable {
         head: HeadCommitment, heartbeat: StaticString, isolatedWrites: Bool = false,
         streamMediaType: String = "text/event-stream; charset=utf-8", defaultDelivery: Delivery = .inline,
         allowedDelivery: Set<Delivery> = [.inline], resumable: Bool = false, streamByBodyOnly: Bool = false,
-        streamsByDefault: Bool = false, streamHeaders: HTTPFields = [:],
+        streamsByDefault: Bool = false, streamHeaders: HTTPFields = [:], rateLimitStyle: RateLimitStyle = .standard,
         defaultDisconnectGraceMilliseconds: Int? = nil, defaultPartialImages: Int? = nil, converses: Bool = false
     ) {
         self.head = head
@@ -96,9 +98,17 @@ package struct DialectTraits: Sendable {
         self.streamByBodyOnly = streamByBodyOnly
         self.streamsByDefault = streamsByDefault
         self.streamHeaders = streamHeaders
+        self.rateLimitStyle = rateLimitStyle
         self.defaultDisconnectGraceMilliseconds = defaultDisconnectGraceMilliseconds
         self.defaultPartialImages = defaultPartialImages
         self.converses = converses
+    }
+
+    package enum RateLimitStyle: Sendable {
+        /// `RateLimit-Policy` and `RateLimit`.
+        case standard
+        /// These, and `x-ratelimit-*` as OpenAI's SDKs know them.
+        case openAI
     }
 
     package enum HeadCommitment: Sendable {

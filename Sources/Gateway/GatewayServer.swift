@@ -1,3 +1,4 @@
+import Admission
 import HTTPTypes
 import HummingbirdCore
 package import ImageGeneration
@@ -28,6 +29,8 @@ package struct GatewayServer: Sendable {
         package var transportStatistics: @Sendable () -> TransportStatistics
         package var eventLoopGroup: any EventLoopGroup
         package var now: @Sendable () -> Timestamp
+        /// Nanoseconds of a clock that nobody sets.
+        package var steady: @Sendable () -> Int64
         package var clock: any Clock<Duration>
         /// Called once the public listener is bound.
         package var onListening: @Sendable (_ port: Int, _ adminPort: Int) async -> Void
@@ -37,7 +40,9 @@ package struct GatewayServer: Sendable {
             adminListen: ListenAddress? = nil, simulator: String? = nil, stateFolder: String,
             jobStore: JobStorage? = nil, limits: ConnectionLimits = .init(), transport: any UpstreamTransport,
             transportStatistics: @escaping @Sendable () -> TransportStatistics, eventLoopGroup: any EventLoopGroup,
-            now: @escaping @Sendable () -> Timestamp, clock: any Clock<Duration> = ContinuousClock(),
+            now: @escaping @Sendable () -> Timestamp,
+            steady: @escaping @Sendable () -> Int64 = { Int64(clamping: NIODeadline.now().uptimeNanoseconds) },
+            clock: any Clock<Duration> = ContinuousClock(),
             onListening: @escaping @Sendable (_ port: Int, _ adminPort: Int) async -> Void = { _, _ in }
         ) {
             self.configurationPath = configurationPath
@@ -52,6 +57,7 @@ package struct GatewayServer: Sendable {
             self.transportStatistics = transportStatistics
             self.eventLoopGroup = eventLoopGroup
             self.now = now
+            self.steady = steady
             self.clock = clock
             self.onListening = onListening
         }
@@ -104,7 +110,8 @@ package struct GatewayServer: Sendable {
         self.services = services + [admin, main, reload, drain]
         self.recovery = options.jobStore.map { jobs in
             JobRecovery(
-                store: jobs.store, supervisor: core.supervisor, live: tables.current, now: options.now, logger: logger)
+                store: jobs.store, supervisor: core.supervisor, live: tables.current, limits: core.limits,
+                now: options.now, logger: logger)
         }
     }
 
@@ -122,6 +129,7 @@ private struct GatewayCore {
     let budget: PayloadBudget
     /// Nil where nothing is stored that could be owed.
     let webhooks: WebhookSender?
+    let limits: LimitGate
     let mainChannel: GatewayChannel
     let adminChannel: GatewayChannel
     let serverLogger: Logger
@@ -145,11 +153,17 @@ private struct GatewayCore {
         self.webhooks = options.jobStore.map { jobs in
             WebhookSender(options, outbox: jobs.outbox, signal: owed, supervisor: supervisor, tables: tables, logger)
         }
+        let counts = MemoryLimitLedger()
+        let (now, steady) = (options.now, options.steady)
+        let limits = LimitGate(
+            ledger: counts, now: { AdmissionTime(steady: steady(), wall: now()) }, logger: logger)
+        self.limits = limits
         let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
         let admission = JobAdmission(
             supervisor: supervisor, keys: IdempotencyTable(), now: options.now, logger: logger)
         let responder = GatewayResponder(
-            tables: tables, jobs: JobHandler(admission: admission, streams: streams, logger: logger),
+            tables: tables,
+            jobs: JobHandler(admission: admission, streams: streams, limits: limits, logger: logger),
             ownJobs: JobEndpoint(streams: streams), images: images?.endpoint,
             showsPlayground: { tables.current.table.server.playground })
         self.mainChannel = GatewayChannel(
@@ -164,7 +178,8 @@ private struct GatewayCore {
                     jobs: supervisor.runningCount, streams: deliveries.count,
                     upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
                     payloadBytes: budget.heldBytes, finishedJobs: supervisor.directory.finishedCount,
-                    finishedPayloadBytes: supervisor.directory.heldBytes, images: images?.store.gauge)
+                    finishedPayloadBytes: supervisor.directory.heldBytes, limits: limits.ledger.gauge,
+                    images: images?.store.gauge)
             },
             readiness: {
                 if supervisor.isDraining { return .draining }

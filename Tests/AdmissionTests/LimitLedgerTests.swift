@@ -38,6 +38,21 @@ import Testing
         #expect(ledger.gauge == expected)
     }
 
+    /// A job that runs already counts, whatever the rule says by now.
+    @Test func permitsOfRunningJobsAreHeldInAnyCase() async throws {
+        let ledger = MemoryLimitLedger()
+        let charges = [LimitCharge(LimitRule.concurrent(1), .ann)]
+        var receipts: [LimitReceipt] = []
+        for _ in 0..<3 {
+            receipts.append(LimitReceipt(try await ledger.hold(charges, at: .at(0)), ledger: ledger))
+        }
+        #expect(ledger.gauge.permits == 3)
+        #expect(try await ledger.charge(charges, at: .at(0)).refusal != nil)
+        for receipt in receipts { receipt.settle(.nothing) }
+        #expect(ledger.gauge.permits == 0)
+        #expect(try await ledger.charge(charges, at: .at(0)).refusal == nil)
+    }
+
     /// Many at once against one rule: never more than it says, and none left over.
     @Test func holdsUnderContention() async throws {
         let ledger = MemoryLimitLedger()

@@ -9,7 +9,8 @@ package struct OpenAIImagesDialect: Dialect {
     package let name = "openai-images"
     package let endpoints = [DialectEndpoint(method: .post, subpath: "", action: .create)]
     /// Comment blocks are safe here, as no event has an id.
-    package let traits = DialectTraits(head: .commit, heartbeat: ": ka\n\n", streamByBodyOnly: true)
+    package let traits = DialectTraits(
+        head: .commit, heartbeat: ": ka\n\n", streamByBodyOnly: true, rateLimitStyle: .openAI)
 
     package init() {}
 

@@ -60,11 +60,11 @@ enum ConfigurationUnits {
 }
 
 /// So many in a period.
-struct RequestRate: Hashable, Sendable {
-    var quantity: Int
-    var period: Period
+package struct RequestRate: Hashable, Sendable {
+    package var quantity: Int
+    package var period: Period
 
-    enum Period: String, Sendable, CaseIterable {
+    package enum Period: String, Sendable, CaseIterable {
         case second = "s"
         case minute = "min"
         case hour, day

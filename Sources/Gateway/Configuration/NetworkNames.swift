@@ -80,6 +80,13 @@ enum NetworkNames {
         return WebURL(text: String(text[..<end]), isSecure: text.hasPrefix("https://"), host: host.lowercased())
     }
 
+    /// An `http:` or `https:` origin as browsers write it.
+    static func isOrigin(_ text: String) -> Bool {
+        guard let url = self.webURL(text), url.text == text, text == text.lowercased() else { return false }
+        let authority = text.dropFirst(url.isSecure ? 8 : 7)
+        return !authority.contains("/") && !authority.hasSuffix(url.isSecure ? ":443" : ":80")
+    }
+
     /// `http://host:port`, `https://…`, `socks5://…`, `socks5h://…`, `socks4a://…` and no more than that.
     static func proxy(_ text: String) -> String? {
         for scheme in ["http://", "https://", "socks5h://", "socks5://", "socks4a://"] where text.hasPrefix(scheme) {

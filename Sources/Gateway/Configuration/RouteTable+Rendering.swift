@@ -1,3 +1,4 @@
+import Admission
 import Dialects
 import HTTPTypes
 import ImageGeneration
@@ -6,7 +7,7 @@ extension RouteTable {
     /// The table for a terminal: one line for each call a client can make, columns aligned. Why an upstream is unavailable is
     /// a warning of the file, said once.
     package func rendered() -> String {
-        let head = ["ROUTE", "METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "UPSTREAMS"]
+        let head = ["ROUTE", "METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "LIMITS", "UPSTREAMS"]
         let routes = Self.aligned([head] + self.routes.flatMap(\.rows))
         guard !self.webhooks.isEmpty else { return routes }
         return routes + "\n" + Self.aligned([["WEBHOOK", "URL", "ROUTES"]] + self.webhooks.map(self.row))
@@ -49,10 +50,19 @@ extension RouteTable.Route {
                 self.dialect,
             ]
             guard let mode = self.mode(of: endpoint.action) else {
-                return start + [Self.word(for: endpoint.action), "-", "-"]
+                return start + [Self.word(for: endpoint.action), "-", "-", "-"]
             }
-            return start + [self.operation.rawValue, mode, self.upstreams.map(Self.text).joined(separator: ", ")]
+            return start + [
+                self.operation.rawValue, mode, self.limitNames, self.upstreams.map(Self.text).joined(separator: ", "),
+            ]
         }
+    }
+
+    /// As `routes.json` names them; `none` for a route without.
+    private var limitNames: String {
+        var names: [String] = []
+        for rule in self.limits where !names.contains(rule.policy) { names.append(rule.policy) }
+        return names.isEmpty ? "none" : names.joined(separator: ", ")
     }
 
     /// How a call that creates a job is answered; nil for other calls.

@@ -1,5 +1,7 @@
+package import Admission
 package import Dialects
 package import ImageGeneration
+package import StreamCodecs
 
 /// What `routes.json` means: checked, resolved, immutable. A reload makes a new table and swaps it whole; a job keeps
 /// the route it began with.
@@ -10,17 +12,24 @@ package struct RouteTable: Sendable {
     /// In the order of the file, as are the two below; also those no route names.
     package let webhooks: [Webhook]
     package let upstreams: [Upstream]
+    /// The rules of each name in `limits`.
+    package let limits: [String: [LimitRule]]
+    package let costs: CostTable
+    /// In the order of the file.
     package let routes: [Route]
     private let paths: RoutePaths
 
     init(
-        server: Server, admin: Admin, storage: Storage, webhooks: [Webhook], upstreams: [Upstream], routes: [Route]
+        server: Server, admin: Admin, storage: Storage, webhooks: [Webhook], upstreams: [Upstream],
+        limits: [String: [LimitRule]], costs: CostTable, routes: [Route]
     ) {
         self.server = server
         self.admin = admin
         self.storage = storage
         self.webhooks = webhooks
         self.upstreams = upstreams
+        self.limits = limits
+        self.costs = costs
         self.routes = routes
         self.paths = RoutePaths(routes)
     }
@@ -35,6 +44,10 @@ package struct RouteTable: Sendable {
         package let listen: ListenAddress
         /// Nil when the file has none; see ``publicURL(listening:)``.
         package let publicURL: String?
+        /// Peers whose forwarding headers count.
+        package let trustedProxies: [IPNetwork]
+        /// Pages of other origins that may call.
+        package let origins: Set<String>
         /// Bytes.
         package let maximumBodyBytes: Int
         /// Bytes of a request target.
@@ -152,6 +165,8 @@ package struct RouteTable: Sendable {
         package let allow: Allowance
         package let unsupported: UnsupportedPolicy
         package let auth: RouteAuth
+        /// In the order of the file; empty: none.
+        package let limits: [LimitRule]
         package let delivery: Delivery
         package let commit: Duration
         package let onDisconnect: DisconnectPolicy
@@ -165,8 +180,8 @@ package struct RouteTable: Sendable {
             name: String, location: Location, dialect: String, traits: DialectTraits, endpoints: [DialectEndpoint],
             operation: ImageRequest.Operation, mode: RouteMode, match: Match, upstreams: [Target],
             defaults: RequestFields?, force: RequestFields?, allow: Allowance, unsupported: UnsupportedPolicy,
-            auth: RouteAuth, delivery: Delivery, commit: Duration, onDisconnect: DisconnectPolicy, inputURLs: InputURLs,
-            intent: PictureIntent, notify: String?, heartbeat: Heartbeat
+            auth: RouteAuth, limits: [LimitRule], delivery: Delivery, commit: Duration, onDisconnect: DisconnectPolicy,
+            inputURLs: InputURLs, intent: PictureIntent, notify: String?, heartbeat: Heartbeat
         ) {
             self.name = name
             self.location = location
@@ -182,6 +197,7 @@ package struct RouteTable: Sendable {
             self.allow = allow
             self.unsupported = unsupported
             self.auth = auth
+            self.limits = limits
             self.delivery = delivery
             self.commit = commit
             self.onDisconnect = onDisconnect
@@ -266,6 +282,8 @@ package struct RouteCandidates: Sendable {
     package let routes: [RouteTable.Route]
     /// Below the mount, without leading slash; empty for an exact path.
     package let subpath: String
+    /// Limits of requests that hold whichever of the routes it is: what can be told before the body is read.
+    package var commonLimits: [LimitRule] = []
 
     /// The first route that takes a request for `model` (nil: it names none).
     package func match(model: String?) -> RouteTable.Route? {

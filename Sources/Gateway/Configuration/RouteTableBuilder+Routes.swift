@@ -1,22 +1,28 @@
+import Admission
 import Dialects
 import ImageGeneration
 
 extension RouteTableBuilder {
-    mutating func routes(upstreams: [ResolvedUpstream]) -> [RouteTable.Route] {
+    mutating func routes(
+        upstreams: [ResolvedUpstream], limits: [String: [LimitRule]]
+    ) -> [RouteTable.Route] {
         var routes: [(route: RouteTable.Route, reader: RouteReader)] = []
         for given in self.file.routes?.value ?? [] {
             let reader = RouteReader(own: given.value, defaults: self.file.routeDefaults?.value)
-            if let route = self.route(reader, upstreams: upstreams) { routes.append((route, reader)) }
+            if let route = self.route(reader, upstreams: upstreams, limits: limits) { routes.append((route, reader)) }
         }
         self.checkNames(routes)
         self.checkSharedPaths(routes)
         return routes.map(\.route)
     }
 
-    private mutating func route(_ reader: RouteReader, upstreams: [ResolvedUpstream]) -> RouteTable.Route? {
+    private mutating func route(
+        _ reader: RouteReader, upstreams: [ResolvedUpstream], limits: [String: [LimitRule]]
+    ) -> RouteTable.Route? {
         self.checkAuth(reader)
         let location = self.location(reader)
         let dialect = self.dialect(reader)
+        let rules = self.limits(reader, policies: limits)
         let operation = reader[\.operation]?.value ?? .generate
         let targets = self.targets(reader, operation: operation, upstreams: upstreams)
         guard let dialect else { return nil }
@@ -39,7 +45,7 @@ extension RouteTableBuilder {
                 models: reader[\.allow?.value.models]?.value.map { ModelPattern($0.value) }),
             // Dialects that need single writes serve clients that cannot show a refusal either (design: same list).
             unsupported: reader[\.unsupported]?.value ?? (dialect.traits.isolatedWrites ? .nearest : .refuse),
-            auth: reader[\.auth]?.value ?? .required, delivery: delivery,
+            auth: reader[\.auth]?.value ?? .required, limits: rules, delivery: delivery,
             commit: reader[\.commit]?.value ?? .seconds(2),
             onDisconnect: reader[\.onDisconnect]?.value ?? grace.map { .grace(.milliseconds($0)) } ?? .continue,
             inputURLs: reader[\.inputURLs]?.value ?? .refuse,

@@ -24,10 +24,11 @@ struct RouteTableBuilder {
         let webhooks = self.webhooks()
         let upstreams = self.upstreams()
         self.checkGroups(upstreams)
-        let routes = self.routes(upstreams: upstreams)
+        let limits = self.limits()
+        let routes = self.routes(upstreams: upstreams, limits: limits)
         return RouteTable(
             server: server, admin: admin, storage: storage, webhooks: webhooks,
-            upstreams: upstreams.compactMap(\.upstream), routes: routes)
+            upstreams: upstreams.compactMap(\.upstream), limits: limits, costs: self.costs(), routes: routes)
     }
 
     mutating func report(
@@ -43,6 +44,8 @@ struct RouteTableBuilder {
         return RouteTable.Server(
             listen: listen,
             publicURL: server?.publicURL?.value,
+            trustedProxies: server?.trustedProxies?.value.map(\.value) ?? [],
+            origins: Set(server?.cors?.value.origins?.value.map(\.value) ?? []),
             maximumBodyBytes: server?.body?.value ?? 64 << 20,
             maximumURIBytes: server?.uri?.value ?? 16 << 10,
             maximumConnections: connections?.total?.value ?? 10_000,

@@ -31,6 +31,8 @@ extension RoutesFile {
         package let unsupported: Located<UnsupportedPolicy>?
         /// Who may call. Default `required`, which this release does not have.
         package let auth: Located<RouteAuth>?
+        /// Names of `limits` that apply.
+        package let limits: Located<[Located<String>]>?
         /// Says that a public route without limits is meant. Default false.
         package let publicWithoutLimits: Located<Bool>?
         /// What events carry. Default: the dialect's.
@@ -65,7 +67,7 @@ extension RoutesFile {
             case intent, notify, timeouts, heartbeat
 
             package static let later: [Key: LaterForm] = [
-                .scopes: .list(.text), .limits: .list(.text),
+                .scopes: .list(.text)
             ]
         }
     }
@@ -132,6 +134,7 @@ extension RoutesFile.Route: ConfigurationObject {
         self.allow = reader.read(.allow, .object(RoutesFile.Allowance.self))
         self.unsupported = reader.read(.unsupported, .choice(UnsupportedPolicy.self))
         self.auth = reader.read(.auth, .choice(RouteAuth.self))
+        self.limits = reader.read(.limits, .list(of: .word, minimum: 1))
         self.publicWithoutLimits = reader.read(.publicWithoutLimits, .boolean)
         self.delivery = reader.read(.delivery, .choice(Delivery.self))
         self.commit = reader.read(.commit, .duration(in: .zero ... .seconds(300)))

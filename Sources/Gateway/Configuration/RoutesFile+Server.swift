@@ -1,3 +1,5 @@
+package import StreamCodecs
+
 extension RoutesFile {
     /// `server`
     package struct Server: Sendable {
@@ -5,6 +7,10 @@ extension RoutesFile {
         package let listen: Located<ListenAddress>?
         /// Base of the absolute URLs in answers. Default: `http://` and the address listened on.
         package let publicURL: Located<String>?
+        /// Peers whose forwarding headers count. Default: none.
+        package let trustedProxies: Located<[Located<IPNetwork>]>?
+        /// Pages of other origins that may call.
+        package let cors: Located<CrossOrigin>?
         /// Largest request body. Default 64 MiB, 1 KiB…1 GiB.
         package let body: Located<Int>?
         /// Longest request target. Default 16 KiB, 256 B…1 MiB.
@@ -27,11 +33,17 @@ extension RoutesFile {
             case drain, playground
 
             package static let later: [Key: LaterForm] = [
-                .trustedProxies: .list(.text),
-                .cors: .object(["origins": .list(.text)]),
-                .tls: .object(["certificate": .text, "private_key": .text]),
+                .tls: .object(["certificate": .text, "private_key": .text])
             ]
         }
+    }
+
+    /// `server.cors`
+    package struct CrossOrigin: Sendable {
+        /// Exactly these; at least one. Required.
+        package let origins: Located<[Located<String>]>?
+
+        package enum Key: String, ConfigurationKey { case origins }
     }
 
     /// `server.connections`
@@ -111,12 +123,20 @@ extension RoutesFile.Server: ConfigurationObject {
     init(_ reader: ObjectReader<Key>) {
         self.listen = reader.read(.listen, .listenAddress)
         self.publicURL = reader.read(.publicURL, .webURL)
+        self.trustedProxies = reader.read(.trustedProxies, .list(of: .network))
+        self.cors = reader.read(.cors, .object(RoutesFile.CrossOrigin.self))
         self.body = reader.read(.body, .size(in: 1024...1 << 30))
         self.uri = reader.read(.uri, .size(in: 256...1 << 20))
         self.connections = reader.read(.connections, .object(RoutesFile.Connections.self))
         self.writeStall = reader.read(.writeStall, .duration(in: .seconds(1) ... .seconds(3600)))
         self.drain = reader.read(.drain, .duration(in: .zero ... .seconds(3600)))
         self.playground = reader.read(.playground, .boolean)
+    }
+}
+
+extension RoutesFile.CrossOrigin: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.origins = reader.require(.origins, .list(of: .origin, minimum: 1))
     }
 }
 

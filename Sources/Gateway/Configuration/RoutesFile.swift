@@ -5,6 +5,10 @@ package struct RoutesFile: Sendable {
     package let server: Located<Server>?
     /// The listener for operators.
     package let admin: Located<Admin>?
+    /// Lists of limits by name, for routes and tokens to name.
+    package let limits: Located<[NamedEntry<[Located<Limit>]>]>?
+    /// What pictures weigh in limits of `cost`.
+    package let costs: Located<Costs>?
     /// Where finished images go, and how much memory events may hold.
     package let storage: Located<Storage>?
     /// Whom to tell that jobs have ended, by name.
@@ -31,13 +35,6 @@ package struct RoutesFile: Sendable {
                     .object(["issuer": .text, "audience": .text, "jwks_url": .text, "algorithms": .list(.text)])),
                 "tickets": .object(["secret": .secret, "lifetime": .duration]),
             ]),
-            .limits: .named(
-                .list(
-                    .object([
-                        "per": .choice(["ip", "token", "principal", "route"]), "requests": .rate, "images": .rate,
-                        "cost": .rate, "concurrent": .count, "burst": .count,
-                    ]))),
-            .costs: .object(["image": .named(.number), "preview": .number]),
         ]
     }
 }
@@ -47,6 +44,8 @@ extension RoutesFile: ConfigurationObject {
         _ = reader.read(.schema, .text())
         self.server = reader.read(.server, .object(Server.self))
         self.admin = reader.read(.admin, .object(Admin.self))
+        self.limits = reader.read(.limits, .named(.list(of: .object(Limit.self), minimum: 1)))
+        self.costs = reader.read(.costs, .object(Costs.self))
         self.storage = reader.read(.storage, .object(Storage.self))
         self.webhooks = reader.read(.webhooks, .named(.object(Webhook.self)))
         self.upstreams = reader.require(.upstreams, .named(.object(Upstream.self)))

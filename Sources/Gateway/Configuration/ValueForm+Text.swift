@@ -95,6 +95,23 @@ extension ValueForm {
     }
 }
 
+extension ValueForm<String> {
+    /// As browsers write an `Origin`: lower case, no path, no default port.
+    static var origin: Self {
+        ValueForm("an origin such as \"https://app.example\" (lower case, no path, no default port)") { value in
+            value.node.string.flatMap { NetworkNames.isOrigin($0) ? $0 : nil }
+        }
+    }
+}
+
+extension ValueForm<IPNetwork> {
+    static var network: Self {
+        ValueForm("a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or an address alone") { value in
+            value.node.string.flatMap { IPNetwork($0) }
+        }
+    }
+}
+
 extension ValueForm<ListenAddress> {
     static var listenAddress: Self {
         ValueForm("an address such as \"127.0.0.1:8080\" or \"[::1]:8080\"") { value in

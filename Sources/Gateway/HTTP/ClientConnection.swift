@@ -1,4 +1,5 @@
 package import NIOCore
+import StreamCodecs
 import Synchronization
 
 /// What the gateway knows of one client connection, shared between its channel handler and the requests on it.
@@ -6,6 +7,8 @@ package final class ClientConnection: Sendable {
     package let eventLoop: any EventLoop
     /// The peer's address as text without port; nil for sockets that have none.
     package let remoteAddress: String?
+    /// The same as bits. Behind a proxy it is the proxy's.
+    let peer: IPAddress?
     private let state: Mutex<State>
     /// Set while the connection's handler can take bodies past the HTTP encoder; on the event loop only.
     private let bodySink: NIOLoopBoundBox<ConnectionHandler?>
@@ -20,6 +23,7 @@ package final class ClientConnection: Sendable {
     package init(eventLoop: any EventLoop, remoteAddress: String?) {
         self.eventLoop = eventLoop
         self.remoteAddress = remoteAddress
+        self.peer = remoteAddress.flatMap { IPAddress($0) }
         self.state = Mutex(State())
         self.bodySink = .makeEmptyBox(valueType: ConnectionHandler.self, eventLoop: eventLoop)
     }

@@ -1,5 +1,5 @@
-import Glibc
 package import NIOCore
+import StreamCodecs
 import Synchronization
 
 /// Bounds of one client connection.
@@ -81,18 +81,9 @@ package final class ConnectionLedger: Sendable {
         }
     }
 
-    /// An IPv6 host commands a /64, so the first four groups are what counts.
+    /// An IPv6 host commands a /64, so that is what counts. Behind a proxy the peer is the proxy: this bounds sockets, not clients.
     private static func group(_ address: String) -> String {
-        guard address.contains(":"), let bytes = IPv6Address.bytes(address) else { return address }
-        return bytes.prefix(8).map { String($0, radix: 16) }.joined(separator: ":")
-    }
-}
-
-private enum IPv6Address {
-    /// The 16 bytes of an address as the system writes it; nil for anything else.
-    static func bytes(_ text: String) -> [UInt8]? {
-        var address = in6_addr()
-        guard inet_pton(AF_INET6, text, &address) == 1 else { return nil }
-        return withUnsafeBytes(of: address) { Array($0) }
+        guard let bits = IPAddress(address) else { return address }
+        return bits.isIPv4 ? bits.description : String(bits.high, radix: 16)
     }
 }

@@ -1,3 +1,4 @@
+package import Admission
 import ImageGeneration
 package import Storage
 import StreamCodecs
@@ -18,12 +19,15 @@ package struct GatewayGauges: Sendable {
     package var finishedJobs: Int
     /// Of ``payloadBytes``: kept for these.
     package var finishedPayloadBytes: Int
+    /// What limits count.
+    package var limits: LimitGauge
     /// The image store; nil where none is configured.
     package var images: ImageStoreGauge?
 
     package init(
         jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int, finishedJobs: Int = 0,
-        finishedPayloadBytes: Int = 0, images: ImageStoreGauge? = nil
+        finishedPayloadBytes: Int = 0, limits: LimitGauge = LimitGauge(),
+        images: ImageStoreGauge? = nil
     ) {
         self.jobs = jobs
         self.streams = streams
@@ -32,6 +36,7 @@ package struct GatewayGauges: Sendable {
         self.payloadBytes = payloadBytes
         self.finishedJobs = finishedJobs
         self.finishedPayloadBytes = finishedPayloadBytes
+        self.limits = limits
         self.images = images
     }
 
@@ -46,6 +51,13 @@ package struct GatewayGauges: Sendable {
         json.field("payload_bytes", self.payloadBytes)
         json.field("finished_jobs", self.finishedJobs)
         json.field("finished_payload_bytes", self.finishedPayloadBytes)
+        json.key("limits")
+        json.beginObject()
+        json.field("keys", self.limits.keys)
+        json.field("permits", self.limits.permits)
+        json.field("refused", self.limits.refused)
+        json.field("shadow_refused", self.limits.shadowRefused)
+        json.endObject()
         if let images = self.images {
             json.key("images")
             json.beginObject()

@@ -19,8 +19,11 @@ struct GatewayResponder: Sendable {
     func respond(
         _ request: Request, writer: consuming ResponseWriter, channel: any Channel, connection: ClientConnection
     ) async throws {
-        let scope = RequestScope(request, connection: connection)
         let live = self.tables.current
+        let scope = RequestScope(request, connection: connection, edge: live.edge)
+        if let fields = scope.edge.origins.preflight(scope) {
+            return try await writer.writeResponse(HTTPResponse(status: .noContent, headerFields: fields))
+        }
         switch EndpointMatch.find(scope.method, path: scope.path, in: live.table) {
         case .found(let match):
             try await self.configured(request, scope, match, live, writer, channel)

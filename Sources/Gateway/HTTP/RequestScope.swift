@@ -1,8 +1,10 @@
+import Admission
 import Dialects
 import HTTPTypes
 import HummingbirdCore
 import ImageGeneration
 import NIOCore
+import StreamCodecs
 
 /// One request as it passes through the gateway: the parts read once, its id, when it began.
 struct RequestScope: Sendable {
@@ -16,8 +18,17 @@ struct RequestScope: Sendable {
     let id: String
     let startedAt: NIODeadline
     let connection: ClientConnection
+    /// As the client named us: host and port.
+    let authority: String
+    let edge: EdgePolicy
+    /// The client's own address, behind however many proxies of ours; nil where the connection has none.
+    let clientAddress: IPAddress?
+    /// As the request's credential says.
+    var principal = Principal.nobody
+    /// What the request is charged; nil where nothing limits it.
+    var limits: LimitPass?
 
-    init(_ request: Request, connection: ClientConnection) {
+    init(_ request: Request, connection: ClientConnection, edge: EdgePolicy = .none) {
         self.method = request.method
         let target = request.head.path ?? "/"
         let split = target.firstIndex(of: "?") ?? target.endIndex
@@ -29,19 +40,28 @@ struct RequestScope: Sendable {
         self.id = Self.requestID(request.headers[.requestID])
         self.startedAt = .now()
         self.connection = connection
+        self.authority = request.head.authority ?? ""
+        self.edge = edge
+        self.clientAddress = edge.proxies.client(peer: connection.peer, request.headers)
     }
 
     func query(_ name: String) -> String? {
         self.query.first { $0.name == name }?.value
     }
 
-    /// On every response: the request's id, and how long the gateway took to begin to answer.
+    /// On every response: the request's id, how long the gateway took to begin to answer, where the client stands within its
+    /// limits, and what a browser may do with it.
     var responseHeaders: HTTPFields {
         let milliseconds = Double((NIODeadline.now() - self.startedAt).nanoseconds / 10_000) / 100
         var fields = HTTPFields()
         fields[.requestID] = self.id
         fields[.serverTiming] = "gateway;dur=\(milliseconds)"
         fields[.contentTypeOptions] = "nosniff"
+        // A path may hold a job's id, which for nobody's jobs is the key to it.
+        fields[.referrerPolicy] = "no-referrer"
+        fields[.frameOptions] = "DENY"
+        self.edge.origins.write(self.headers[.origin], into: &fields)
+        self.limits?.write(into: &fields)
         return fields
     }
 

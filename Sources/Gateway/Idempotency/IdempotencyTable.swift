@@ -43,6 +43,9 @@ final class IdempotencyTable: Sendable {
 
     var count: Int { self.state.withLock { $0.entries.count } }
 
+    /// Whether the key stands for a job, or one is being started for it.
+    func knows(_ key: IdempotencyKey) -> Bool { self.state.withLock { $0.entries[key] != nil } }
+
     func claim(_ key: IdempotencyKey, _ digest: RequestDigest, now: Timestamp) -> Claim {
         self.state.withLock { state in
             self.dropOld(&state, now: now)

@@ -1,3 +1,4 @@
+import Admission
 import Dialects
 import ImageGeneration
 import Storage
@@ -6,15 +7,18 @@ import Storage
 struct AcceptanceTerms: Sendable {
     /// Who asks; nil for nobody.
     var owner: String?
-    var clientAddress: String?
+    /// Empty where there is none.
+    var clientAddress: String
     var dialect: String
     var mode: ResponseMode
     /// The client's key and the digest of its request.
     var idempotency: (key: IdempotencyKey, digest: RequestDigest)?
+    /// What the job took of its limits.
+    var charge: LimitReceipt?
 
     func acceptedJob(_ id: JobID, _ plan: JobPlan, at time: Timestamp) -> AcceptedJob {
         AcceptedJob(
-            id: id, owner: JobOwner(principal: self.owner, clientAddress: self.clientAddress ?? ""), route: plan.route,
+            id: id, owner: JobOwner(principal: self.owner, clientAddress: self.clientAddress), route: plan.route,
             dialect: self.dialect, request: plan.request, upstream: plan.upstream.name,
             delivery: plan.delivery.rawValue, disconnect: plan.disconnect.text, mode: self.mode.rawValue,
             createdAt: time,

@@ -1,3 +1,4 @@
+package import Admission
 package import ImageGeneration
 package import NIOCore
 package import Storage
@@ -15,16 +16,21 @@ package final class Job: Sendable {
     package let commitment: Gate
     /// Opens when the terminal event is in the log.
     package let ending: Gate
+    /// What it took of its client's limits; nil where nothing limits it.
+    private let charge: LimitReceipt?
     private let commands: Mutex<(@Sendable (Command) -> Void)?>
     private let reads = Atomic<Int>(0)
     private let cancelOutcome = Mutex<UpstreamCancel?>(nil)
 
-    package init(id: JobID, owner: String? = nil, plan: JobPlan, createdAt: Timestamp, log: EventLog) {
+    package init(
+        id: JobID, owner: String? = nil, plan: JobPlan, createdAt: Timestamp, log: EventLog, charge: LimitReceipt? = nil
+    ) {
         self.id = id
         self.owner = owner
         self.plan = plan
         self.createdAt = createdAt
         self.log = log
+        self.charge = charge
         self.commitment = Gate()
         self.ending = Gate()
         self.commands = Mutex(nil)
@@ -35,6 +41,15 @@ package final class Job: Sendable {
 
     /// Leaves the job to the next process where that can go on with it, and cancels it otherwise.
     func leave() { self.tell(.leave) }
+
+    /// Gives back the job's permit, and what it took of its limits without using it up. Called before anybody hears of the end:
+    /// who hears finds the permit free.
+    /// - Parameters:
+    ///   - terminal: nil when the job goes on in another process.
+    ///   - wasAsked: whether the upstream can have heard of the job.
+    func settle(_ terminal: JobEvent?, wasAsked: Bool) {
+        self.charge?.settle(terminal.map { LimitRefund(after: $0, wasAsked: wasAsked) } ?? .nothing)
+    }
 
     enum Command: Sendable {
         case cancel(Cancellation.Reason)
@@ -59,6 +74,20 @@ package final class Job: Sendable {
 
     func onCommand(_ action: (@Sendable (Command) -> Void)?) {
         self.commands.withLock { $0 = action }
+    }
+}
+
+extension LimitRefund {
+    /// Where the upstream was never asked, everything; where it was and bills nothing, all but the request. A refused prompt has
+    /// used its turn: the upstream has read it.
+    init(after terminal: JobEvent, wasAsked: Bool) {
+        switch terminal {
+        case .error(let error) where error.billed == .no:
+            let reached = wasAsked && error.code != .upstreamUnreachable
+            self = !reached ? .everything : error.code == .refused ? .nothing : .work
+        case .cancelled(let cancellation) where cancellation.billed == .no: self = wasAsked ? .work : .everything
+        case .error, .cancelled, .completed, .stage, .partialImage, .textDelta, .image: self = .nothing
+        }
     }
 }
 

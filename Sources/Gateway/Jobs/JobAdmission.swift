@@ -1,3 +1,4 @@
+import Admission
 import Dialects
 import HTTPTypes
 import HummingbirdCore
@@ -26,9 +27,13 @@ struct JobAdmission: Sendable {
     func admit(
         _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
     ) async throws -> Admitted {
+        if let limits = scope.limits, !self.isKnown(scope) { try await limits.enter() }
         let body = try await RequestBodyReader.read(
             request, limit: live.table.server.maximumBodyBytes, connection: scope.connection)
-        if let resumed = try await self.resumed(scope, match, body) { return resumed }
+        if let resumed = try await self.resumed(scope, match, body) {
+            scope.limits?.giveBack()
+            return resumed
+        }
         let key = try IdempotencyKey(scope.headers, scope: Caller(scope).idempotencyScope)
         let decoded = try self.decode(scope, match, body)
         guard let key else { return try await self.start(decoded, nil, scope, match, live) }
@@ -49,15 +54,20 @@ struct JobAdmission: Sendable {
         _ decoded: DecodedRequest, _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ scope: RequestScope,
         _ match: EndpointMatch, _ live: LiveTable
     ) async throws(GatewayError) -> Admitted {
-        let decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
-        let mode = match.mode(asked: decoded.mode, headers: scope.headers)
-        let terms = AcceptanceTerms(
-            owner: Caller(scope).owner, clientAddress: scope.connection.remoteAddress, dialect: match.dialect.name,
-            mode: mode, idempotency: idempotency)
+        let decision: JobPlanner.Decision
         let job: Job
-        switch try await self.supervisor.accept(decision.plan, terms) {
-        case .started(let started): job = started
-        case .existing(let id): return try await self.existing(id, decoded, scope, match)
+        let mode = match.mode(asked: decoded.mode, headers: scope.headers)
+        do throws(GatewayError) {
+            decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
+            try await scope.limits?.weigh(decision.plan)
+            switch try await self.supervisor.accept(decision.plan, self.terms(idempotency, mode, scope, match)) {
+            case .started(let started): job = started
+            case .existing(let id): return try await self.existing(id, decoded, scope, match)
+            }
+        } catch {
+            // No job: a mistake of the client's has used its turn, anything else not even that.
+            scope.limits?.giveBack(error.source == .client ? .work : .everything)
+            throw error
         }
         self.logger.info(
             "job accepted",
@@ -69,10 +79,21 @@ struct JobAdmission: Sendable {
             job: JobView(job), route: decision.route, mode: mode, patience: decoded.patienceMilliseconds)
     }
 
+    private func terms(
+        _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ mode: ResponseMode, _ scope: RequestScope,
+        _ match: EndpointMatch
+    ) -> AcceptanceTerms {
+        let caller = Caller(scope)
+        return AcceptanceTerms(
+            owner: caller.owner, clientAddress: caller.addressText, dialect: match.dialect.name, mode: mode,
+            idempotency: idempotency, charge: scope.limits?.receipt)
+    }
+
     /// The job that an idempotency key stands for.
     private func existing(
         _ id: JobID, _ decoded: DecodedRequest, _ scope: RequestScope, _ match: EndpointMatch
     ) async throws(GatewayError) -> Admitted {
+        scope.limits?.giveBack()
         guard let job = try await self.supervisor.job(id) else {
             throw GatewayError(.conflict, "The job of this Idempotency-Key is over and no longer kept.")
         }
@@ -96,6 +117,16 @@ struct JobAdmission: Sendable {
         return Admitted(
             job: job, route: self.route(of: job, match), mode: match.mode(asked: asked, headers: scope.headers),
             lastEventID: text)
+    }
+
+    /// Whether the request, as far as its head tells, asks for a job that is there: such a one is not charged, so its limits must
+    /// not refuse it either. What turns out to be another request is charged once it is decoded.
+    private func isKnown(_ scope: RequestScope) -> Bool {
+        if let event = scope.headers[.lastEventID].flatMap({ EventID($0) }) {
+            return self.supervisor.directory.find(event.job) != nil
+        }
+        guard let key = try? IdempotencyKey(scope.headers, scope: Caller(scope).idempotencyScope) else { return false }
+        return self.keys.knows(key)
     }
 
     /// Of all equal requests one starts the job. The others find it, or wait until it is there.

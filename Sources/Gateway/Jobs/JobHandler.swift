@@ -9,25 +9,38 @@ import Storage
 /// The spine: one request to a configured route, from its head to the end of its response.
 ///
 /// 1. endpoint: `Routing/EndpointMatch.swift`
-/// 2. body, bounded: ``RequestBodyReader``
-/// 3. decode: the dialect's `decode`
-/// 4. a job that is asked for again: ``JobAdmission``
-/// 5. route, terms, upstream: `Routing/JobPlanner.swift`
-/// 6. job: `Jobs/JobSupervisor.swift`; from here on it lives without its client
-/// 7. commit: the response's status is settled now, or once the upstream has answered
-/// 8. tail and encode: `Jobs/JobStreams.swift`, `Jobs/StreamDelivery.swift`, `Jobs/AnswerDelivery.swift`
+/// 2. limits of the request itself: `Limits/LimitGate.swift`
+/// 3. body, bounded: ``RequestBodyReader``
+/// 4. decode: the dialect's `decode`
+/// 5. a job that is asked for again: ``JobAdmission``
+/// 6. route, terms, upstream: `Routing/JobPlanner.swift`
+/// 7. limits of what it asks for
+/// 8. job: `Jobs/JobSupervisor.swift`; from here on it lives without its client
+/// 9. commit: the response's status is settled now, or once the upstream has answered
+/// 10. tail and encode: `Jobs/JobStreams.swift`, `Jobs/StreamDelivery.swift`, `Jobs/AnswerDelivery.swift`
 struct JobHandler: Sendable {
     let admission: JobAdmission
     let streams: JobStreams
+    let limits: LimitGate
     let logger: Logger
 
     func respond(
-        _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
+        _ request: Request, _ unlimited: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
+        writer: consuming ResponseWriter, channel: any Channel
+    ) async throws {
+        var scope = unlimited
+        scope.limits = self.limits.pass(unlimited, match, live.table)
+        try await self.respond(request, limited: scope, match, live, writer: writer, channel: channel)
+    }
+
+    private func respond(
+        _ request: Request, limited scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
         writer: consuming ResponseWriter, channel: any Channel
     ) async throws {
         let admitted: JobAdmission.Admitted
         let plan: JobStreams.Plan?
         do {
+            try CrossOriginPolicy.refuseForeignForm(scope)
             admitted = try await self.admission.admit(request, scope, match, live)
             let wish = self.wish(admitted, match, match.call(scope, publicURL: live.publicURL))
             plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, wish)

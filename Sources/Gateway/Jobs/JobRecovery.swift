@@ -1,3 +1,4 @@
+import Admission
 import ImageGeneration
 import Logging
 import Storage
@@ -11,6 +12,7 @@ struct JobRecovery: Sendable {
     let store: any JobStore
     let supervisor: JobSupervisor
     let live: LiveTable
+    let limits: LimitGate
     let now: @Sendable () -> Timestamp
     let logger: Logger
 
@@ -50,8 +52,9 @@ struct JobRecovery: Sendable {
         guard let route = self.live.table.routes.first(where: { $0.name == stored.route }) else {
             throw Self.removed(mayBeBilled)
         }
+        let permits = try await self.limits.permits(principal: stored.principal, route: route)
         guard let attempt = stored.submissions.map(\.submission.attempt).max() else {
-            return try await self.beginAgain(stored, route)
+            return try await self.beginAgain(stored, route, permits)
         }
         let submissions = stored.submissions.filter { $0.submission.attempt == attempt }
         guard let plan = self.plan(stored, route, upstream: submissions[0].submission.upstream) else {
@@ -59,7 +62,7 @@ struct JobRecovery: Sendable {
         }
         // Where several calls make up one job, the newest handle tells of all of them.
         guard let handle = submissions.last(where: { $0.handle != nil })?.handle,
-            try self.supervisor.pickUp(stored, plan, handle: handle)
+            try self.supervisor.pickUp(stored, plan, handle: handle, charge: permits)
         else {
             throw GatewayError(
                 .interrupted, "The gateway was restarted while the upstream worked.", billed: mayBeBilled)
@@ -67,7 +70,9 @@ struct JobRecovery: Sendable {
         return .pickedUp
     }
 
-    private func beginAgain(_ stored: StoredJob, _ route: RouteTable.Route) async throws(GatewayError) -> Outcome {
+    private func beginAgain(
+        _ stored: StoredJob, _ route: RouteTable.Route, _ permits: LimitReceipt?
+    ) async throws(GatewayError) -> Outcome {
         let request = try await self.store.request(of: stored)
         var fallbacks = Fallbacks(live: self.live, route: route, request: request)
         let choice = try fallbacks.first(isAccepted: true)
@@ -76,7 +81,7 @@ struct JobRecovery: Sendable {
             delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts, notify: stored.notify)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks
-        try self.supervisor.beginAgain(stored, plan)
+        try self.supervisor.beginAgain(stored, plan, charge: permits)
         return .begunAgain
     }
 

@@ -1,3 +1,4 @@
+import Admission
 import Dialects
 package import ImageGeneration
 import Logging
@@ -94,7 +95,7 @@ package final class JobSupervisor: Sendable {
     /// - Throws: `draining`, `overloaded`, `unsupported_parameter`.
     package func start(_ plan: JobPlan, owner: String? = nil) throws(GatewayError) -> Job {
         let prepared = try self.prepare(plan)
-        return self.begin(prepared, plan, owner: owner, recorder: nil, expectsReader: false)
+        return self.begin(prepared, plan, owner: owner, charge: nil, recorder: nil, expectsReader: false)
     }
 
     package enum Acceptance: Sendable {
@@ -118,7 +119,8 @@ package final class JobSupervisor: Sendable {
         let recorder = self.store.map { JobRecorder(store: $0, job: prepared.id) }
         return .started(
             self.begin(
-                prepared, plan, owner: terms.owner, recorder: recorder, expectsReader: terms.mode == .stream))
+                prepared, plan, owner: terms.owner, charge: terms.charge, recorder: recorder,
+                expectsReader: terms.mode == .stream))
     }
 
     private struct Prepared {
@@ -143,11 +145,12 @@ package final class JobSupervisor: Sendable {
     }
 
     private func begin(
-        _ prepared: Prepared, _ plan: JobPlan, owner: String?, recorder: JobRecorder?, expectsReader: Bool
+        _ prepared: Prepared, _ plan: JobPlan, owner: String?, charge: LimitReceipt?, recorder: JobRecorder?,
+        expectsReader: Bool
     ) -> Job {
         let job = Job(
             id: prepared.id, owner: owner, plan: plan, createdAt: prepared.createdAt,
-            log: EventLog(epoch: self.epoch, expectsReader: expectsReader))
+            log: EventLog(epoch: self.epoch, expectsReader: expectsReader), charge: charge)
         self.run(job, prepared.exchange, recorder, from: .beginning)
         return job
     }
@@ -206,18 +209,23 @@ package final class JobSupervisor: Sendable {
 extension JobSupervisor {
     /// Runs a stored job of which nothing was submitted.
     /// - Throws: `unsupported_parameter`, when the upstream has changed.
-    func beginAgain(_ stored: StoredJob, _ plan: JobPlan) throws(GatewayError) {
+    func beginAgain(
+        _ stored: StoredJob, _ plan: JobPlan, charge: LimitReceipt? = nil
+    ) throws(GatewayError) {
         let exchange = try plan.upstream.adapter.makeExchange(for: self.exchangeJob(stored, plan))
-        self.resume(stored, plan, exchange, from: .beginning)
+        self.resume(stored, plan, exchange, charge, from: .beginning)
     }
 
     /// Follows a stored job at its upstream.
     /// - Returns: false when the upstream's kind cannot be followed by a handle, or not by this one.
-    func pickUp(_ stored: StoredJob, _ plan: JobPlan, handle: String) throws(GatewayError) -> Bool {
+    func pickUp(
+        _ stored: StoredJob, _ plan: JobPlan, handle: String, charge: LimitReceipt? = nil
+    ) throws(GatewayError) -> Bool {
         let resumed = try plan.upstream.adapter.makeExchange(
             resuming: handle, for: self.exchangeJob(stored, plan))
         guard let exchange = resumed else { return false }
-        self.resume(stored, plan, exchange, from: .upstreamWorks(stage: stored.stage, progress: stored.progress))
+        self.resume(
+            stored, plan, exchange, charge, from: .upstreamWorks(stage: stored.stage, progress: stored.progress))
         return true
     }
 
@@ -227,11 +235,12 @@ extension JobSupervisor {
     }
 
     private func resume(
-        _ stored: StoredJob, _ plan: JobPlan, _ exchange: any ProviderExchange, from point: ExchangeDriver.StartingPoint
+        _ stored: StoredJob, _ plan: JobPlan, _ exchange: any ProviderExchange, _ charge: LimitReceipt?,
+        from point: ExchangeDriver.StartingPoint
     ) {
         let job = Job(
             id: stored.id, owner: stored.principal, plan: plan, createdAt: stored.createdAt,
-            log: EventLog(epoch: self.epoch))
+            log: EventLog(epoch: self.epoch), charge: charge)
         self.run(job, exchange, self.store.map { JobRecorder(store: $0, job: stored.id) }, from: point)
     }
 }

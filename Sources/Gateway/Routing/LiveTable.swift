@@ -11,6 +11,7 @@ final class LiveTable: Sendable {
     /// What is known of the upstreams, whichever table is in force.
     let conditions: UpstreamConditions
     private let targets: [String: UpstreamTarget]
+    let edge: EdgePolicy
 
     /// - Parameters:
     ///   - publicURL: as configured or as listened on.
@@ -30,6 +31,7 @@ final class LiveTable: Sendable {
             targets[upstream.name] = target
         }
         self.targets = targets
+        self.edge = EdgePolicy(table.server, publicURL: publicURL)
     }
 
     private init(_ other: LiveTable, publicURL: String) {
@@ -37,6 +39,7 @@ final class LiveTable: Sendable {
         self.targets = other.targets
         self.conditions = other.conditions
         self.publicURL = publicURL
+        self.edge = EdgePolicy(other.table.server, publicURL: publicURL)
     }
 
     /// The same under another public URL.

@@ -404,6 +404,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func ended(_ event: JobEvent, now: Timestamp) {
+        self.job.settle(event, wasAsked: self.hasSubmitted)
         self.job.log.append(event, at: now)
         self.isEnded = true
         self.job.commitment.open()
@@ -451,6 +452,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
+        self.job.settle(nil, wasAsked: true)
         self.environment.onLeave(self.job)
     }
 

@@ -51,7 +51,6 @@ enum DesignSample {
 
     /// Everything of it that this release refuses, in order.
     static let refused = [
-        "$.server.trusted_proxies", "$.server.cors", "$.server.tls", "$.admin.token", "$.auth", "$.limits", "$.costs",
-        "$.upstreams.flux.preset", "$.routes[0].auth", "$.routes[0].scopes", "$.routes[0].limits", "$.routes[1].limits",
+        "$.server.tls", "$.admin.token", "$.auth", "$.upstreams.flux.preset", "$.routes[0].auth", "$.routes[0].scopes",
     ]
 }

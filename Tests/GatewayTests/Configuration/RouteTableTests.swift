@@ -158,11 +158,11 @@ struct RouteTableTests {
                         {"mount": "/s", "dialect": "stages", "upstreams": ["lab"]}]}
             """
         let expected = """
-            ROUTE                 METHOD  PATH                  DIALECT  OPERATION  MODE    UPSTREAMS
-            unified:/v1/generate  POST    /v1/generate (gpt-*)  unified  generate   auto    real (unavailable), lab
-            stages:/s             POST    /s/generate           stages   generate   queue   lab
-            stages:/s             POST    /s/generate/stream    stages   generate   stream  lab
-            stages:/s             GET     /s/jobs/{id}          stages   snapshot   -       -
+            ROUTE                 METHOD  PATH                  DIALECT  OPERATION  MODE    LIMITS  UPSTREAMS
+            unified:/v1/generate  POST    /v1/generate (gpt-*)  unified  generate   auto    none    real (unavailable), lab
+            stages:/s             POST    /s/generate           stages   generate   queue   none    lab
+            stages:/s             POST    /s/generate/stream    stages   generate   stream  none    lab
+            stages:/s             GET     /s/jobs/{id}          stages   snapshot   -       -       -
 
             """
         #expect(try self.table(text).rendered() == expected)

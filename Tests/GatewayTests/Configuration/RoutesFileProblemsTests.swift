@@ -76,10 +76,11 @@ struct RoutesFileProblemsTests {
                 "5:15: error: $.routes[0].input_urls: \"forward\" is not available yet; expected \"refuse\""
             ]),
         Case(
-            "key of a later release in another form", more(",\n\"costs\": {\"image\": {\"*\": \"1\"}, \"prevue\": 1}"),
+            "key of a later release in another form",
+            more(",\n\"groups\": {\"a\": [{\"upstream\": \"lab\", \"weight\": 0, \"wait\": 1}]}"),
             [
-                "5:26: error: $.costs.image['*']: expected a number of at least 0, found \"1\"",
-                "5:32: error: $.costs.prevue: unknown key \"prevue\"; did you mean \"preview\"?",
+                "5:49: error: $.groups.a[0].weight: expected a whole number from 1 to 1000000000, found the number 0",
+                "5:52: error: $.groups.a[0].wait: unknown key \"wait\"; did you mean \"weight\"?",
             ]),
         Case(
             "timeouts", route(",\n\"timeouts\": {\"idle\": \"90\", \"total\": \"8d\", \"connect\": \"1ms\"}"),

@@ -31,6 +31,7 @@ struct LiveGateway: Sendable {
         var clock: any Clock<Duration> = ContinuousClock()
         var withSimulator = false
         var now: @Sendable () -> Timestamp = Timestamp.system
+        var steady: @Sendable () -> Int64 = { Int64(NIODeadline.now().uptimeNanoseconds) }
         var logger = LiveGateway.logger
 
         init(file: String) { self.file = file }
@@ -70,7 +71,8 @@ struct LiveGateway: Sendable {
             GatewayServer.Options(
                 configurationPath: file.path, table: table, simulator: simulator, stateFolder: folder.path + "/state",
                 limits: settings.limits, transport: transport, transportStatistics: { transport.statistics },
-                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, now: settings.now, clock: settings.clock,
+                eventLoopGroup: MultiThreadedEventLoopGroup.singleton, now: settings.now, steady: settings.steady,
+                clock: settings.clock,
                 onListening: { port, adminPort in bound.yield((port, adminPort)) }), logger: settings.logger)
         let group = ServiceGroup(configuration: .init(services: server.services, logger: self.logger))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -181,6 +183,14 @@ extension LiveGateway {
         var payload_bytes = 0
         var finished_jobs = 0
         var finished_payload_bytes = 0
+        var limits = Limits()
+
+        struct Limits: Decodable, Equatable {
+            var keys = 0
+            var permits = 0
+            var refused = 0
+            var shadow_refused = 0
+        }
 
         /// No payload is held for a response or a job that runs.
         var holdsOnlyFinishedJobs: Bool { self.payload_bytes == self.finished_payload_bytes }
