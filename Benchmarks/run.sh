@@ -9,4 +9,5 @@ for benchmark in codecs store; do
 done
 swift build --quiet -c release --product safelight
 scripts/install nginx-light wrk util-linux
+python3 Benchmarks/relay/tenants.py --binary .build/release/safelight
 exec python3 Benchmarks/relay/relay.py --binary .build/release/safelight "$@"

@@ -202,7 +202,8 @@ def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
     return process, port
 
 
-def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, images: bool = False, jobs: bool = False) -> tuple:
+def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, images: bool = False, jobs: bool = False, limits=None, ports=None) -> tuple:
+    """`limits` hold on all routes; `ports`: upstreams elsewhere than at `upstream_port`, by name."""
     port, admin = free_port(), free_port()
     timeouts = {"connect": "5s", "first_byte": "600s", "idle": "600s", "total": "1h", "queue": "1h"}
     names = ["images", "short", "idle", "answer"]
@@ -216,14 +217,19 @@ def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, i
             "memory": "2GiB", **({"images": {"disk": str(folder / "store")}} if images else {}),
             **({"jobs": {"sqlite": str(folder / "jobs.db")}} if jobs else {}),
         },
+        **({"limits": limits} if limits else {}),
         "upstreams": {
-            name: {"provider": "openai-images", "base_url": f"http://127.0.0.1:{upstream_port}/{name}"} for name in names
+            name: {
+                "provider": "openai-images",
+                "base_url": f"http://127.0.0.1:{(ports or {}).get(name, upstream_port)}/{name}",
+            }
+            for name in names
         },
         "routes": [
             {
                 "name": name, "path": f"/{name}/images/generations", "operation": "generate", "upstreams": [name],
                 **dict(zip(("dialect", "mode"), dialects.get(name, ("unified", "stream")))), "auth": "public", "public_without_limits": True,
-                "on_disconnect": "cancel", "timeouts": timeouts,
+                "on_disconnect": "cancel", "timeouts": timeouts, **({"limits": list(limits)} if limits else {}),
             }
             for name in names
         ],

@@ -100,6 +100,14 @@ def compare(title: str, rivals: dict, name: str, events: int, connections: int, 
         )
 
 
+GENEROUS = {
+    "generous": [
+        {"per": "ip", "requests": "1000000/s"}, {"per": "ip", "concurrent": 100000}, {"per": "token", "images": "1000000000/day"},
+        {"per": "global", "cost": "1000000/s"},
+    ]
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default=".build/release/safelight")
@@ -107,6 +115,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=int, default=5000, help="open streams; 0 leaves them out")
     parser.add_argument("--delay", type=int, default=1000, help="streams with an event a second; 0 leaves them out")
+    parser.add_argument("--limits", action="store_true", help="with limits on every route that let everything pass")
     parser.add_argument("--only", choices=["images", "short", "jobs", "store", "answer", "idle", "delay", "cost"])
     options = parser.parse_args()
     for tool in ("nginx", "wrk", "taskset"):
@@ -122,7 +131,8 @@ def main():
         started.append(upstream)
         rivals = {
             "nginx": gateways.nginx(folder, GATEWAY, port), "envoy": gateways.envoy(folder, GATEWAY, port),
-            "safelight": gateways.safelight(folder, GATEWAY, port, options.binary),
+            "safelight": gateways.safelight(
+                folder, GATEWAY, port, options.binary, limits=GENEROUS if options.limits else None),
         }
         rivals = {name: rival for name, rival in rivals.items() if rival}
         started += [process for process, _ in rivals.values()]
