@@ -1,5 +1,8 @@
-/// Where the connection of a call goes, and whose addresses it takes to get there.
-struct CallRoute: Sendable {
+import HTTPTypes
+
+/// Where the connection of a call goes, and whose addresses it takes to get there. Touched on one transport thread: its calls
+/// share the form of their headers as well.
+final class CallRoute {
     let origin: UpstreamOrigin
     /// Empty for a direct connection, as libcurl wants it.
     let proxy: String
@@ -28,6 +31,17 @@ struct CallRoute: Sendable {
         self.proxy = proxy
         self.isEncrypted = isEncrypted
         self.lookups = ends.filter(\.needsLookup)
+    }
+
+    /// The last calls' headers, in libcurl's form.
+    private var headers: (fields: HTTPFields, list: CurlStringList)?
+
+    /// Calls to one upstream seldom differ in their headers.
+    func headerList(_ fields: HTTPFields) -> CurlStringList {
+        if let known = self.headers, known.fields.elementsEqual(fields) { return known.list }
+        let list = CurlStringList(fields)
+        self.headers = (fields, list)
+        return list
     }
 
     struct InvalidURL: Error {

@@ -43,7 +43,7 @@ final class CurlCall {
         self.session = session
         self.request = request
         self.route = route
-        self.headerList = CurlStringList(request.headers)
+        self.headerList = route.headerList(request.headers)
         self.body = RequestBodyReader(request.body)
         self.receiver = receiver
         self.loop = loop

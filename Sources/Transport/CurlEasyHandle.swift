@@ -5,6 +5,35 @@ import HTTPTypes
 final class CurlEasyHandle {
     let raw: UnsafeMutableRawPointer
     private let errorText: UnsafeMutablePointer<CChar>
+    /// What the options are set for; nil after ``forget()``.
+    private var shape: Shape?
+
+    /// What calls may share, so that the options set for one serve the next.
+    private struct Shape {
+        /// libcurl holds on to it, so it is kept.
+        let headerList: CurlStringList
+        let route: CallRoute
+        let method: HTTPRequest.Method
+        let connection: UpstreamConnectionPolicy
+        let connect: Duration?
+
+        /// Nil for a call that is not like others: one with addresses of its own, or with a long body or none.
+        init?(_ call: CurlCall) {
+            guard call.addressList == nil, (1...CurlEasyHandle.copiedBodyBytes).contains(call.body.count) else {
+                return nil
+            }
+            self.headerList = call.headerList
+            self.route = call.route
+            self.method = call.request.method
+            self.connection = call.request.connection
+            self.connect = call.request.timeouts.connect
+        }
+
+        func matches(_ other: Shape) -> Bool {
+            self.headerList === other.headerList && self.route === other.route && self.method == other.method
+                && self.connection == other.connection && self.connect == other.connect
+        }
+    }
 
     init?() {
         guard let raw = curl_easy_init() else { return nil }
@@ -19,10 +48,14 @@ final class CurlEasyHandle {
     }
 
     /// Forgets the last call's options; libcurl keeps what makes the next one cheap.
-    func reset() {
+    private func forget() {
+        guard self.shape != nil || self.isSet else { return }
         curl_easy_reset(self.raw)
-        self.errorText[0] = 0
+        self.shape = nil
+        self.isSet = false
     }
+
+    private var isSet = false
 
     /// libcurl's words about the last call.
     func detail(_ code: CURLcode) -> String {
@@ -32,6 +65,14 @@ final class CurlEasyHandle {
 
     /// Sets up everything that does not depend on the thread's multi handle. The call keeps its lists alive.
     func prepare(_ call: CurlCall, profile: TransferProfile) throws(CurlError) {
+        self.errorText[0] = 0
+        let shape = Shape(call)
+        if let shape, let last = self.shape, shape.matches(last) {
+            try self.setCopiedBody(call, count: call.body.count)
+            return try self.setCallbacks(call)
+        }
+        self.forget()
+        self.isSet = true
         try self.check(ccurl_easy_apply_profile(self.raw, profile.receiveBufferBytes))
         try self.set(CURLOPT_ERRORBUFFER, pointer: self.errorText)
         try self.setCertificates(profile.certificates)
@@ -41,6 +82,7 @@ final class CurlEasyHandle {
         try self.set(CURLOPT_HTTPHEADER, pointer: call.headerList.head)
         if let addresses = call.addressList { try self.set(CURLOPT_RESOLVE, pointer: addresses.head) }
         try self.setCallbacks(call)
+        self.shape = shape
     }
 
     private func setCertificates(_ certificates: CertificateBundle) throws(CurlError) {
@@ -97,6 +139,12 @@ final class CurlEasyHandle {
             try self.check(ccurl_easy_set_offset(self.raw, CURLOPT_POSTFIELDSIZE_LARGE, Int64(count)))
             return
         }
+        // Or libcurl takes 64 KiB for a body that it has at hand already.
+        try self.set(CURLOPT_UPLOAD_BUFFERSIZE, Self.copiedBodyBytes)
+        try self.setCopiedBody(call, count: count)
+    }
+
+    private func setCopiedBody(_ call: CurlCall, count: Int) throws(CurlError) {
         let code = withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { buffer in
             var body = call.body
             let filled = body.read(into: buffer)
@@ -105,7 +153,7 @@ final class CurlEasyHandle {
         try self.check(code)
     }
 
-    private static let copiedBodyBytes = 16 * 1024
+    fileprivate static let copiedBodyBytes = 16 * 1024
 
     private func setCallbacks(_ call: CurlCall) throws(CurlError) {
         try self.check(

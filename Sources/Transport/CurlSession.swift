@@ -11,24 +11,32 @@ final class CurlSession: UpstreamSession {
         self.thread = thread
         self.state = ThreadConfined(SessionState(receiver: receiver))
         thread.counters.openSessions.increase()
-        self.perform { loop, state in loop.register(state) }
+        if let (loop, state) = self.here {
+            loop.register(state)
+        } else {
+            self.post { loop, state in loop.register(state) }
+        }
     }
 
     func send(_ call: UpstreamCall, id: UpstreamCallID) {
         let thread = self.thread
-        self.perform { loop, state in loop.send(call, id: id, session: state, thread: thread) }
+        if let (loop, state) = self.here { return loop.send(call, id: id, session: state, thread: thread) }
+        self.post { loop, state in loop.send(call, id: id, session: state, thread: thread) }
     }
 
     func cancel(_ id: UpstreamCallID) {
-        self.perform { loop, state in loop.cancel(id, session: state) }
+        if let (loop, state) = self.here { return loop.cancel(id, session: state) }
+        self.post { loop, state in loop.cancel(id, session: state) }
     }
 
     func schedule(_ id: UpstreamTimerID, after delay: Duration) {
-        self.perform { loop, state in loop.schedule(id, after: delay, session: state) }
+        if let (loop, state) = self.here { return loop.schedule(id, after: delay, session: state) }
+        self.post { loop, state in loop.schedule(id, after: delay, session: state) }
     }
 
     func cancelTimer(_ id: UpstreamTimerID) {
-        self.perform { loop, state in loop.cancelTimer(id, session: state) }
+        if let (loop, state) = self.here { return loop.cancelTimer(id, session: state) }
+        self.post { loop, state in loop.cancelTimer(id, session: state) }
     }
 
     func execute(_ work: @escaping @Sendable () -> Void) {
@@ -36,12 +44,18 @@ final class CurlSession: UpstreamSession {
     }
 
     func close() {
-        self.perform { loop, state in loop.close(state) }
+        if let (loop, state) = self.here { return loop.close(state) }
+        self.post { loop, state in loop.close(state) }
     }
 
-    private func perform(_ work: @escaping @Sendable (TransportLoop, SessionState) -> Void) {
+    /// On the session's own thread: what can be asked at once, without a closure that would be kept.
+    private var here: (TransportLoop, SessionState)? {
+        self.thread.currentLoop.map { ($0, self.state.value(on: self.thread)) }
+    }
+
+    private func post(_ work: @escaping @Sendable (TransportLoop, SessionState) -> Void) {
         let thread = self.thread
         let state = self.state
-        thread.perform { loop in work(loop, state.value(on: thread)) }
+        thread.post { loop in work(loop, state.value(on: thread)) }
     }
 }

@@ -10,7 +10,7 @@ package final class CurlTransport: UpstreamTransport {
     private let next = Atomic(0)
 
     /// libcurl's own initialisation, once per process.
-    private static let globalResult = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+    private static let globalResult = ccurl_global_init()
 
     package init(_ configuration: TransportConfiguration = .init()) throws(TransportStartError) {
         guard Self.globalResult == CURLE_OK else { throw TransportStartError(step: "libcurl", code: 0) }

@@ -13,8 +13,9 @@ struct ResponseHeadParser {
     static let maximumBytes = 256 * 1024
 
     private var status: Int?
-    private var headers = HTTPFields()
-    private var lastName: HTTPField.Name?
+    private var fields: [HTTPField] = []
+    /// The last line was a field, so that a fold may follow.
+    private var mayFold = false
     private var bytes = 0
     private(set) var isComplete = false
 
@@ -34,10 +35,13 @@ struct ResponseHeadParser {
     private mutating func consume(statusLine: Slice<UnsafeRawBufferPointer>) -> Step {
         // A blank line between responses means nothing.
         guard !statusLine.isEmpty else { return .incomplete }
-        let digits = statusLine.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: true).dropFirst().first
-        guard statusLine.starts(with: "HTTP/".utf8), let digits, digits.count == 3,
-            let status = Int(String(decoding: digits, as: UTF8.self)), (100...999).contains(status)
+        let digits = statusLine.drop { $0 != UInt8(ascii: " ") }.drop { $0 == UInt8(ascii: " ") }
+            .prefix { $0 != UInt8(ascii: " ") }
+        guard statusLine.starts(with: "HTTP/".utf8), digits.count == 3,
+            digits.allSatisfy({ (0x30...0x39).contains($0) })
         else { return .malformed("no HTTP status line") }
+        let status = digits.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+        guard status >= 100 else { return .malformed("no HTTP status line") }
         self.status = status
         return .incomplete
     }
@@ -46,13 +50,16 @@ struct ResponseHeadParser {
         guard let status = self.status else { return .incomplete }
         if status < 200 {
             self.status = nil
-            self.headers = HTTPFields()
-            self.lastName = nil
+            self.fields = []
+            self.mayFold = false
             return .incomplete
         }
         self.isComplete = true
-        defer { self.headers = HTTPFields() }
-        return .complete(UpstreamResponseHead(status: status, headers: self.headers))
+        // All at once, since each single field would be inserted by moving it about.
+        var headers = HTTPFields()
+        headers.replaceSubrange(headers.startIndex..<headers.startIndex, with: self.fields)
+        self.fields = []
+        return .complete(UpstreamResponseHead(status: status, headers: headers))
     }
 
     /// A line without a valid name is skipped: what libcurl lets through here matters to nobody downstream.
@@ -60,23 +67,21 @@ struct ResponseHeadParser {
         if let first = line.first, first == UInt8(ascii: " ") || first == UInt8(ascii: "\t") {
             return self.fold(line)
         }
-        self.lastName = nil
+        self.mayFold = false
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")),
             let name = HTTPField.Name(String(decoding: line[..<colon], as: UTF8.self))
         else { return .incomplete }
-        self.lastName = name
-        self.headers.append(HTTPField(name: name, value: line[line.index(after: colon)...].fieldValue))
+        self.mayFold = true
+        if self.fields.isEmpty { self.fields.reserveCapacity(12) }
+        self.fields.append(HTTPField(name: name, value: line[line.index(after: colon)...].fieldValue))
         return .incomplete
     }
 
     /// RFC 9112, 5.2: an obsolete fold is read as a space.
     private mutating func fold(_ line: Slice<UnsafeRawBufferPointer>) -> Step {
-        guard let name = self.lastName else { return .incomplete }
-        var values = self.headers[values: name]
-        guard let last = values.popLast() else { return .incomplete }
+        guard self.mayFold, let last = self.fields.popLast() else { return .incomplete }
         let more = line.fieldValue
-        values.append(last.isEmpty ? more : "\(last) \(more)")
-        self.headers[values: name] = values
+        self.fields.append(HTTPField(name: last.name, value: last.value.isEmpty ? more : "\(last.value) \(more)"))
         return .incomplete
     }
 }

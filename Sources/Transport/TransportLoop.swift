@@ -114,7 +114,7 @@ final class TransportLoop {
             switch target {
             case .call(let call): call.timerFired()
             case .session(let session, let id):
-                session.timers.removeValue(forKey: id)
+                session.removeTimer(id)
                 session.receiver?.timerFired(id)
             case .shard(let shard): self.drive(shard, socket: -1, mask: 0)
             }
@@ -162,20 +162,19 @@ final class TransportLoop {
         self.sessions.removeValue(forKey: ObjectIdentifier(session))
         self.counters.openSessions.decrease()
         for call in session.calls.values { call.abandon() }
-        for timer in session.timers.values { self.timers.remove(timer) }
-        session.timers.removeAll()
+        for timer in session.removeTimers() { self.timers.remove(timer) }
         self.rejected.removeAll { $0.session === session }
     }
 
     func schedule(_ id: UpstreamTimerID, after delay: Duration, session: SessionState) {
         guard session.receiver != nil else { return }
         let deadline = ccurl_monotonic_nanoseconds().advanced(by: delay)
-        if let timer = session.timers[id], self.timers.move(timer, to: deadline) { return }
-        session.timers[id] = self.timers.insert(.session(session, id), at: deadline)
+        if let timer = session.timer(id), self.timers.move(timer, to: deadline) { return }
+        session.setTimer(id, self.timers.insert(.session(session, id), at: deadline))
     }
 
     func cancelTimer(_ id: UpstreamTimerID, session: SessionState) {
-        if let timer = session.timers.removeValue(forKey: id) { self.timers.remove(timer) }
+        if let timer = session.removeTimer(id) { self.timers.remove(timer) }
     }
 
     // MARK: Calls
@@ -262,7 +261,6 @@ final class TransportLoop {
         attachment.shard.remove(attachment.easy)
         self.allowIdleConnections(attachment.shard, joining: 0)
         if self.freeHandles.count < Self.maximumFreeHandles {
-            attachment.easy.reset()
             self.freeHandles.append(attachment.easy)
         }
         call.dispose()

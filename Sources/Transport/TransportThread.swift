@@ -71,10 +71,8 @@ final class TransportThread: Sendable {
 
     var isCurrent: Bool { self.threadID.load(ordering: .relaxed) == ccurl_thread_current() }
 
-    /// At once when on this thread, else after what other threads asked before.
-    func perform(_ work: @escaping Work) {
-        if self.isCurrent { work(self.loop.value(on: self)) } else { self.post(work) }
-    }
+    /// The loop, on this thread; nil elsewhere.
+    var currentLoop: TransportLoop? { self.isCurrent ? self.loop.value(on: self) : nil }
 
     /// Never at once. Dropped after the stop.
     func post(_ work: @escaping Work) {
@@ -99,6 +97,7 @@ final class TransportThread: Sendable {
         self.threadID.store(ccurl_thread_current(), ordering: .relaxed)
         self.loop.value(on: self).run(self)
         self.threadID.store(0, ordering: .relaxed)
+        ccurl_release_memory()
     }
 }
 

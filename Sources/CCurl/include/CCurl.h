@@ -12,6 +12,11 @@
 #error "libcurl 7.80 or newer is needed (CURLOPT_PREREQFUNCTION)"
 #endif
 
+/// Once per process, before anything else of libcurl. Its buffers are kept for the calling thread's next call.
+CURLcode ccurl_global_init(void);
+/// Frees what is kept for the calling thread, before it ends.
+void ccurl_release_memory(void);
+
 // Easy handles. Setters return CURLcode.
 
 /// The options every call shares. `buffer_size` is the receive buffer in bytes.
