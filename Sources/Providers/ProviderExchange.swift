@@ -26,14 +26,14 @@ package typealias ExchangeActions = [ExchangeAction]
 
 package enum ExchangeAction: Sendable {
     /// Make a request. `call` numbers are the exchange's own and never reused.
-    case send(ExchangeCall, call: Int)
+    indirect case send(ExchangeCall, call: Int)
     /// Give a call up; its connection is freed.
     case abandon(call: Int)
     case emit(UpstreamEvent)
     /// Call ``ProviderExchange/timerFired(_:into:)`` after the delay; the same number again replaces the timer.
     case wait(milliseconds: Int, timer: Int)
     /// The conversation is over. Nil: it ended well, all pictures were emitted. Last action.
-    case finish(GatewayError?)
+    indirect case finish(GatewayError?)
 }
 
 /// What an upstream did, free of its spelling; the supervisor turns these into the job's events and keeps their order,
@@ -45,15 +45,15 @@ package enum UpstreamEvent: Sendable {
     /// read: the upstream's own id and whatever else later calls need. At most 8 KiB, without secrets; a later one
     /// replaces it. To be kept before the upstream is asked how the job stands.
     case handle(String)
-    case status(UpstreamStatus)
+    indirect case status(UpstreamStatus)
     /// `payload` is canonical; the supervisor adds the lease.
     case partialImage(
         imageIndex: Int, partialImageIndex: Int, attributes: UpstreamImageAttributes, payload: ByteBuffer)
     case textDelta(String)
-    case image(UpstreamImage)
-    case imageFailed(imageIndex: Int, GatewayError)
+    indirect case image(UpstreamImage)
+    indirect case imageFailed(imageIndex: Int, GatewayError)
     /// For the whole conversation; added to what came with single images.
-    case usage(Usage)
+    indirect case usage(Usage)
     /// The upstream names the model that worked.
     case model(String)
     /// An event of a type this provider does not know was skipped; `type` is cut to 64 printable ASCII characters.

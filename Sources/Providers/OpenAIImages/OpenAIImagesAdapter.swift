@@ -12,6 +12,7 @@ package struct OpenAIImagesAdapter: ProviderAdapter {
     package static let presets = OpenAIImagesPreset.names
 
     private let configuration: ProviderConfiguration
+    package let capabilities: ProviderCapabilities
 
     package init(_ configuration: ProviderConfiguration) throws(ProviderConfigurationProblem) {
         var configuration = configuration
@@ -19,14 +20,11 @@ package struct OpenAIImagesAdapter: ProviderAdapter {
         try configuration.validate()
         try configuration.checkPreset(among: OpenAIImagesPreset.names)
         self.configuration = configuration
-    }
-
-    package var capabilities: ProviderCapabilities {
-        let preset = OpenAIImagesPreset(self.configuration)
-        return ProviderCapabilities(
+        let preset = OpenAIImagesPreset(configuration)
+        self.capabilities = ProviderCapabilities(
             operations: [.generate, .edit], previews: !preset.countsBySequence, maximumCount: 10,
             parameters: preset.parameters, sizes: preset.sizes,
-            modelPrefixes: self.configuration.baseURL.hasPrefix(Self.openAI) ? Self.modelPrefixes : [])
+            modelPrefixes: configuration.baseURL.hasPrefix(Self.openAI) ? Self.modelPrefixes : [])
     }
 
     private static let openAI = "https://api.openai.com/"
@@ -36,7 +34,6 @@ package struct OpenAIImagesAdapter: ProviderAdapter {
         try self.capabilities.check(job.request, upstream: self.configuration.name)
         let body = OpenAIImagesRequestBody(request: job.request, configuration: self.configuration)
         return OpenAIImagesExchange(
-            call: try body.call(entropy: job.entropy), count: job.request.count,
-            parameters: body.clientParameters, configuration: self.configuration)
+            call: try body.call(entropy: job.entropy), body: body)
     }
 }

@@ -14,31 +14,38 @@ enum OpenAIImagesEvent {
     case error
     case unknown(String)
 
-    private static let names: [(name: StaticString, event: OpenAIImagesEvent)] = [
-        ("image_generation.partial_image", .partialImage), ("image_edit.partial_image", .partialImage),
-        ("image_generation.completed", .completed), ("image_edit.completed", .completed),
-        ("image_generation.partial_succeeded", .imageSucceeded), ("image_edit.partial_succeeded", .imageSucceeded),
-        ("image_generation.partial_failed", .imageFailed), ("image_edit.partial_failed", .imageFailed),
-        ("error", .error),
+    private static let names: [StaticString] = [
+        "image_generation.partial_image", "image_edit.partial_image",
+        "image_generation.completed", "image_edit.completed",
+        "image_generation.partial_succeeded", "image_edit.partial_succeeded",
+        "image_generation.partial_failed", "image_edit.partial_failed", "error",
     ]
 
-    init(_ frame: ServerSentEventFrame, fields: OpenAIImagesFields) {
+    /// As at this place of ``names``.
+    private init(place: Int) {
+        switch place / 2 {
+        case 0: self = .partialImage
+        case 1: self = .completed
+        case 2: self = .imageSucceeded
+        case 3: self = .imageFailed
+        default: self = .error
+        }
+    }
+
+    static func of(_ frame: ServerSentEventFrame, fields: OpenAIImagesFields) -> OpenAIImagesEvent {
         let type = fields.field(.type).flatMap { $0.kind == .string ? $0 : nil }
-        for (name, event) in Self.names {
-            let matches = type.map { JSONValueReader.equals($0, name, in: fields.document) } ?? frame.isEvent(name)
-            if matches {
-                self = event
-                return
+        let place =
+            if let type {
+                JSONValueReader.index(of: type, among: Self.names, in: fields.document)
+            } else {
+                frame.index(among: Self.names)
             }
-        }
-        if fields.hasError {
-            self = .error
-        } else {
-            let name =
-                type.flatMap { $0.range.count <= 256 ? JSONValueReader.string($0, in: fields.document) : nil }
-                ?? frame.eventName
-            self = .unknown(UpstreamText.label(name ?? "message"))
-        }
+        if let place { return OpenAIImagesEvent(place: place) }
+        if fields.hasError { return .error }
+        let name =
+            type.flatMap { $0.range.count <= 256 ? JSONValueReader.string($0, in: fields.document) : nil }
+            ?? frame.eventName
+        return .unknown(UpstreamText.label(name ?? "message"))
     }
 
     /// The end mark some proxies add.

@@ -16,9 +16,8 @@ struct OpenAIImagesExchange: ProviderExchange {
     static let lingerMilliseconds = 2000
 
     private let call: ExchangeCall
-    private let parameters: [String: String]
-    private let maximumEventBytes: Int
-    private let secret: String?
+    /// What the call was written from.
+    private let source: OpenAIImagesRequestBody
 
     private var tally: OpenAIImagesTally
     private var form: Form = .none
@@ -36,16 +35,16 @@ struct OpenAIImagesExchange: ProviderExchange {
 
     private enum Form { case none, undecided, events, json, error }
 
-    init(
-        call: ExchangeCall, count: Int, parameters: [String: String], configuration: ProviderConfiguration
-    ) {
+    init(call: ExchangeCall, body: OpenAIImagesRequestBody) {
         self.call = call
-        self.parameters = parameters
-        self.maximumEventBytes = configuration.maximumEventBytes
-        self.secret = configuration.apiKey
+        self.source = body
         self.tally = OpenAIImagesTally(
-            count: count, baseURL: configuration.baseURL, maximumBytes: configuration.maximumEventBytes)
+            count: body.request.count, baseURL: body.configuration.baseURL,
+            maximumBytes: body.configuration.maximumEventBytes)
     }
+
+    private var maximumEventBytes: Int { self.source.configuration.maximumEventBytes }
+    private var secret: String? { self.source.configuration.apiKey }
 
     mutating func start(into actions: inout ExchangeActions) {
         actions.append(.send(self.call, call: Self.callNumber))
@@ -160,15 +159,17 @@ extension OpenAIImagesExchange {
         _ bytes: UnsafeRawBufferPointer, into actions: inout ExchangeActions
     ) throws(GatewayError) {
         var rest = bytes
+        self.decoder?.beginRead(bytes)
+        defer { self.decoder?.endRead() }
         while !self.isFinished, !self.isAnswered, let frame = try self.nextFrame(&rest) {
-            guard frame.data.readableBytes > 0, let scanner = self.decoder?.scanner else { continue }
+            guard frame.data.readableBytes > 0 else { continue }
             if OpenAIImagesEvent.isEndMark(frame) {
                 self.tally.sawEnd = true
             } else {
-                guard scanner.error == nil else {
+                guard let findings = self.decoder?.scanner.validFindings else {
                     throw GatewayError(.upstreamProtocol, "The upstream sent an event that is not valid JSON.")
                 }
-                let fields = OpenAIImagesFields(scanner: scanner, document: frame.data)
+                let fields = OpenAIImagesFields(findings, document: frame.data)
                 if try self.tally.take(frame, fields: fields, into: &actions) == .failure {
                     self.finishFailed(by: frame, into: &actions)
                 }
@@ -202,7 +203,8 @@ extension OpenAIImagesExchange {
 
     /// A refusal before anything was drawn costs nothing.
     private func error(from report: UpstreamErrorReport) -> GatewayError {
-        var error = report.gatewayError(billed: self.tally.billed, parameters: self.parameters, hiding: self.secret)
+        var error = report.gatewayError(
+            billed: self.tally.billed, parameters: self.source.clientParameters, hiding: self.secret)
         if !self.tally.sawPicture, error.code == .refused || error.code == .invalidParameter { error.billed = .no }
         return error
     }
@@ -211,7 +213,7 @@ extension OpenAIImagesExchange {
         guard var body = self.body.take() else { return }
         do throws(GatewayError) {
             let (document, scanner) = try body.finish()
-            let fields = OpenAIImagesFields(scanner: scanner, document: document)
+            let fields = OpenAIImagesFields(scanner.findings, document: document)
             if fields.hasError {
                 let report = UpstreamErrorReport(body: document, status: nil)
                 self.finish(self.error(from: report), abandoning: false, into: &actions)
@@ -231,7 +233,8 @@ extension OpenAIImagesExchange {
             ? GatewayError(
                 .upstreamProtocol, "The upstream answered with a redirect.", upstreamStatus: body.head.status)
             : body.report.gatewayError(
-                billed: UpstreamErrorReport.billed(forStatus: body.head.status), parameters: self.parameters,
+                billed: UpstreamErrorReport.billed(forStatus: body.head.status),
+                parameters: self.source.clientParameters,
                 hiding: self.secret)
         self.finish(error, abandoning: abandoning, into: &actions)
     }

@@ -47,19 +47,19 @@ enum OpenAIImagesField: Int, CaseIterable {
 
 /// One event or document with what was found in it.
 struct OpenAIImagesFields {
-    let scanner: JSONFieldScanner
+    let findings: JSONFindings
     let document: ByteBuffer
     /// A bit for each field that is there: most are not, and need no search.
     private let present: UInt32
 
-    init(scanner: JSONFieldScanner, document: ByteBuffer) {
-        self.scanner = scanner
+    init(_ findings: JSONFindings, document: ByteBuffer) {
+        self.findings = findings
         self.document = document
-        self.present = scanner.presentPaths
+        self.present = findings.presentPaths
     }
 
     func field(_ field: OpenAIImagesField) -> JSONField? {
-        self.present & (1 << UInt32(field.rawValue)) == 0 ? nil : self.scanner.last(field.rawValue)
+        self.present & (1 << UInt32(field.rawValue)) == 0 ? nil : self.findings.last(field.rawValue)
     }
 
     /// Bounded: a name or number, never a payload.

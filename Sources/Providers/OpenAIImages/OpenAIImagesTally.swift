@@ -41,7 +41,7 @@ struct OpenAIImagesTally: Sendable {
         _ frame: ServerSentEventFrame, fields: OpenAIImagesFields, into actions: inout ExchangeActions
     ) throws(GatewayError) -> Outcome {
         self.nameModel(fields, into: &actions)
-        switch OpenAIImagesEvent(frame, fields: fields) {
+        switch OpenAIImagesEvent.of(frame, fields: fields) {
         case .partialImage: try self.takePartial(fields, into: &actions)
         case .completed: try self.takeCompleted(fields, into: &actions)
         case .imageSucceeded: try self.takePicture(fields, into: &actions)
@@ -116,10 +116,10 @@ extension OpenAIImagesTally {
         self.nameModel(fields, into: &actions)
         self.sawEnd = true
         let attributes = fields.attributes
-        let payloads = Self.byElement(fields.scanner.all(OpenAIImagesField.documentPayload.rawValue))
-        let links = Self.byElement(fields.scanner.all(OpenAIImagesField.documentURL.rawValue))
-        let prompts = Self.byElement(fields.scanner.all(OpenAIImagesField.documentRevisedPrompt.rawValue))
-        let items = fields.scanner.all(OpenAIImagesField.documentItem.rawValue)
+        let payloads = Self.byElement(fields.findings.all(OpenAIImagesField.documentPayload.rawValue))
+        let links = Self.byElement(fields.findings.all(OpenAIImagesField.documentURL.rawValue))
+        let prompts = Self.byElement(fields.findings.all(OpenAIImagesField.documentRevisedPrompt.rawValue))
+        let items = fields.findings.all(OpenAIImagesField.documentItem.rawValue)
         if let usage = fields.usage {
             self.billed = .yes
             actions.append(.emit(.usage(usage)))

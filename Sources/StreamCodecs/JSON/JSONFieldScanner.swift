@@ -28,26 +28,17 @@ package struct JSONFieldScanner: FrameDataScanner {
         self.hasOpenFields ? self.found.filter { $0.range.upperBound != Self.unfinished } : self.found
     }
 
-    /// The last value of the path: the one that counts.
-    package func last(_ path: Int) -> JSONField? {
-        let path = self.paths.canonical(path)
-        return self.found.last { $0.path == path && $0.range.upperBound != Self.unfinished }
-    }
+    /// The same without the scanner's own state.
+    package var findings: JSONFindings { JSONFindings(self.fields, paths: self.paths) }
 
-    /// A bit for each of the first 32 paths that has a value; a path that repeats an earlier one counts under the earlier.
-    package var presentPaths: UInt32 {
-        var bits: UInt32 = 0
-        for field in self.found where field.path < 32 && field.range.upperBound != Self.unfinished {
-            bits |= 1 << UInt32(field.path)
-        }
-        return bits
-    }
+    /// The same; nil where the bytes were no valid JSON text.
+    package var validFindings: JSONFindings? { self.error == nil ? self.findings : nil }
+
+    /// The last value of the path: the one that counts.
+    package func last(_ path: Int) -> JSONField? { self.findings.last(path) }
 
     /// All values of the path, which are several where it has a `*`.
-    package func all(_ path: Int) -> [JSONField] {
-        let path = self.paths.canonical(path)
-        return self.found.filter { $0.path == path && $0.range.upperBound != Self.unfinished }
-    }
+    package func all(_ path: Int) -> [JSONField] { self.findings.all(path) }
 
     // MARK: State
 

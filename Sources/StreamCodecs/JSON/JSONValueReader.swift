@@ -1,3 +1,4 @@
+internal import CScan
 package import NIOCore
 
 /// Small values out of a document that a `JSONFieldScanner` has read without error.
@@ -32,16 +33,28 @@ package enum JSONValueReader {
 
     /// Whether the value is the string `text`. Allocates nothing.
     package static func equals(_ field: JSONField, _ text: StaticString, in document: ByteBuffer) -> Bool {
-        guard field.kind == .string else { return false }
-        return text.withUTF8Buffer { wanted in
-            self.withBytes(field, document) { raw in
-                guard field.hasEscapes else { return raw.elementsEqual(wanted) }
-                // An escape of six bytes stands for at least one, and the text is short: the rest is not unescaped.
-                guard raw.count <= wanted.count * 6 else { return false }
-                return withUnsafeTemporaryAllocation(byteCount: raw.count, alignment: 1) { target in
-                    let count = JSONText.unescape(raw, into: target)
-                    return target[..<count].elementsEqual(wanted)
-                }
+        self.withText(field, in: document, longest: text.utf8CodeUnitCount) { text.equals($0) } ?? false
+    }
+
+    /// Which of `texts` the string is. Allocates nothing.
+    package static func index(of field: JSONField, among texts: [StaticString], in document: ByteBuffer) -> Int? {
+        let longest = texts.reduce(0) { max($0, $1.utf8CodeUnitCount) }
+        return self.withText(field, in: document, longest: longest) { $0.index(among: texts) } ?? nil
+    }
+
+    /// Lends the string's bytes, unescaped. Allocates nothing.
+    /// - Returns: nil for other kinds and for strings that are longer than `longest` bytes.
+    private static func withText<Result>(
+        _ field: JSONField, in document: ByteBuffer, longest: Int, _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result? {
+        guard field.kind == .string else { return nil }
+        return self.withBytes(field, document) { raw -> Result? in
+            guard field.hasEscapes else { return raw.count <= longest ? body(raw) : nil }
+            // An escape of six bytes stands for at least one, and the text is short: the rest is not unescaped.
+            guard raw.count <= longest * 6 else { return nil }
+            return withUnsafeTemporaryAllocation(byteCount: raw.count, alignment: 1) { target in
+                let count = JSONText.unescape(raw, into: target)
+                return count <= longest ? body(UnsafeRawBufferPointer(rebasing: target[..<count])) : nil
             }
         }
     }
@@ -54,4 +67,16 @@ package enum JSONValueReader {
             body(UnsafeRawBufferPointer(rebasing: bytes[field.range.clamped(to: bytes.indices)]))
         }
     }
+}
+
+extension StaticString {
+    /// Whether the text is these bytes.
+    func equals(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        self.utf8CodeUnitCount == bytes.count
+            && self.withUTF8Buffer { cscan_equal($0.baseAddress, bytes.baseAddress, bytes.count) != 0 }
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    func index(among texts: [StaticString]) -> Int? { texts.firstIndex { $0.equals(self) } }
 }

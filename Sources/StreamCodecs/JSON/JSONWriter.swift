@@ -13,7 +13,8 @@ package struct JSONWriter: Sendable {
     private var needsComma = false
 
     /// Appends to `buffer`. With `asciiOnly` everything outside ASCII is written as `\uXXXX`, beyond U+FFFF as a pair.
-    package init(_ buffer: ByteBuffer = ByteBuffer(), asciiOnly: Bool = false) {
+    /// - Parameter buffer: what is written comes behind its bytes. Default: an empty one with room for a small document.
+    package init(_ buffer: ByteBuffer = ByteBufferAllocator().buffer(capacity: 256), asciiOnly: Bool = false) {
         self.buffer = buffer
         self.asciiOnly = asciiOnly
     }

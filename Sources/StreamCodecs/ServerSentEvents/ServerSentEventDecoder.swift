@@ -62,6 +62,12 @@ package struct ServerSentEventDecoder<Scanner: FrameDataScanner>: Sendable {
     /// it is discarded. Comments do not count, they may stand alone.
     package var hasPartialFrame: Bool { self.block.hasFields }
 
+    /// Bytes arrived that ``consume(_:)`` is given next, and stay valid until ``endRead()``: small frames in them then share one
+    /// copy. Optional.
+    package mutating func beginRead(_ bytes: UnsafeRawBufferPointer) { self.gathering.beginRead(bytes) }
+
+    package mutating func endRead() { self.gathering.endRead() }
+
     /// Takes bytes from the front of `bytes` until a frame is complete (it is returned, `bytes` begins behind it) or
     /// `bytes` is empty (nil). A blank line that ends in CR dispatches without waiting for the next byte.
     ///
@@ -271,12 +277,12 @@ extension ByteBuffer {
 }
 
 extension UnsafeRawBufferPointer {
-    fileprivate func dropping(_ count: Int) -> UnsafeRawBufferPointer {
+    func dropping(_ count: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: self[count...])
     }
 
     /// Offset of the first CR or LF, or the end.
-    fileprivate var lineEnd: Int {
+    var lineEnd: Int {
         cscan_line_end(self.baseAddress?.assumingMemoryBound(to: UInt8.self), self.count)
     }
 }

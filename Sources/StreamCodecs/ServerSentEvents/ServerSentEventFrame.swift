@@ -23,9 +23,17 @@ package struct ServerSentEventFrame: Sendable {
 
     /// Whether the type is `name`; an event without type is a "message".
     package func isEvent(_ name: StaticString) -> Bool {
-        name.withUTF8Buffer { wanted in
-            guard let event = self.event else { return wanted.elementsEqual("message".utf8) }
-            return event.withUnsafeReadableBytes { $0.elementsEqual(wanted) }
+        self.withEvent { name.equals($0) }
+    }
+
+    /// Which of `names` the type is.
+    package func index(among names: [StaticString]) -> Int? { self.withEvent { $0.index(among: names) } }
+
+    private func withEvent<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        guard let event = self.event else {
+            let message: StaticString = "message"
+            return message.withUTF8Buffer { body(UnsafeRawBufferPointer($0)) }
         }
+        return event.withUnsafeReadableBytes(body)
     }
 }
