@@ -19,13 +19,15 @@ package final class SequencedEvent: Sendable {
 }
 
 /// The event types of `docs/events.md`. Every encoder switches over them exhaustively.
+///
+/// The rare ones are indirect: a log keeps many previews, and each entry is as large as the largest case.
 package enum JobEvent: Sendable {
-    case stage(StageChange)
+    indirect case stage(StageChange)
     case partialImage(PartialImage)
     case textDelta(String)
-    case image(FinishedImage)
-    case completed(Completion)
-    case error(GatewayError)
+    indirect case image(FinishedImage)
+    indirect case completed(Completion)
+    indirect case error(GatewayError)
     case cancelled(Cancellation)
 
     package var isTerminal: Bool {
@@ -112,21 +114,52 @@ package struct StageChange: Sendable {
 }
 
 /// What an upstream says of a picture, in the upstream's own words, passed on.
+///
+/// Behind one reference: previews of one job share it.
 package struct ImageAttributes: Hashable, Sendable {
-    package var size: String
-    package var quality: String
-    package var background: String
+    private let words: Words
+
+    package var size: String { self.words.size }
+    package var quality: String { self.words.quality }
+    package var background: String { self.words.background }
     /// What the bytes are where they could be read, else the upstream's word.
-    package var outputFormat: String
+    package var outputFormat: String { self.words.outputFormat }
     /// Unix seconds.
-    package var createdAt: Int64
+    package var createdAt: Int64 { self.words.createdAt }
 
     package init(size: String, quality: String, background: String, outputFormat: String, createdAt: Int64) {
-        self.size = size
-        self.quality = quality
-        self.background = background
-        self.outputFormat = outputFormat
-        self.createdAt = createdAt
+        self.words = Words(
+            size: size, quality: quality, background: background, outputFormat: outputFormat, createdAt: createdAt)
+    }
+
+    package static func == (left: Self, right: Self) -> Bool {
+        left.words === right.words
+            || left.size == right.size && left.quality == right.quality && left.background == right.background
+                && left.outputFormat == right.outputFormat && left.createdAt == right.createdAt
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(self.size)
+        hasher.combine(self.quality)
+        hasher.combine(self.background)
+        hasher.combine(self.outputFormat)
+        hasher.combine(self.createdAt)
+    }
+
+    private final class Words: Sendable {
+        let size: String
+        let quality: String
+        let background: String
+        let outputFormat: String
+        let createdAt: Int64
+
+        init(size: String, quality: String, background: String, outputFormat: String, createdAt: Int64) {
+            self.size = size
+            self.quality = quality
+            self.background = background
+            self.outputFormat = outputFormat
+            self.createdAt = createdAt
+        }
     }
 }
 

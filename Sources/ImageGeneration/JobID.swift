@@ -7,12 +7,12 @@ package struct JobID: Hashable, Sendable, CustomStringConvertible {
     package var description: String { self.text }
 
     package init() {
-        var generator = SystemRandomNumberGenerator()
+        var generator = PooledRandomNumbers()
         self.init(high: generator.next(), low: generator.next())
     }
 
     package init(high: UInt64, low: UInt64) {
-        self.text = "job_" + Base32.encode(high: high, low: low)
+        self.text = Base32.encode("job_", high: high, low: low)
     }
 
     /// Accepts only the exact form this type writes; anything else is nil.
@@ -31,8 +31,8 @@ package struct ImageID: Hashable, Sendable, CustomStringConvertible {
     package var description: String { self.text }
 
     package init() {
-        var generator = SystemRandomNumberGenerator()
-        self.text = "img_" + Base32.encode(high: generator.next(), low: generator.next())
+        var generator = PooledRandomNumbers()
+        self.text = Base32.encode("img_", high: generator.next(), low: generator.next())
     }
 
     /// Accepts only the exact form this type writes; anything else is nil.
@@ -48,16 +48,19 @@ package struct ImageID: Hashable, Sendable, CustomStringConvertible {
 package enum Base32 {
     private static let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
 
-    package static func encode(high: UInt64, low: UInt64) -> String {
-        String(unsafeUninitializedCapacity: 26) { target in
+    /// `prefix`, which is ASCII, and 26 characters.
+    package static func encode(_ prefix: StaticString, high: UInt64, low: UInt64) -> String {
+        let start = prefix.utf8CodeUnitCount
+        return String(unsafeUninitializedCapacity: start + 26) { target in
+            prefix.withUTF8Buffer { _ = target.update(fromContentsOf: $0) }
             var high = high
             var low = low
-            for index in 0..<26 {
+            for index in start..<start + 26 {
                 target[index] = Self.alphabet[Int(high >> 59)]
                 high = (high << 5) | (low >> 59)
                 low <<= 5
             }
-            return 26
+            return start + 26
         }
     }
 

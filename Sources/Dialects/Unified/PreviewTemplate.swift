@@ -11,7 +11,12 @@ struct PreviewTemplate: Sendable {
     /// `,"size":…,"b64_json":"` for ``attributes``.
     private var description = ByteBuffer()
 
-    private static let longestNumbers = 4 * 20 + 24 + 128
+    /// The time of the last preview as text: those of one read share it.
+    private var time = (at: Timestamp(milliseconds: .min), text: (UInt64(0), UInt64(0), UInt64(0)))
+
+    private static let longestNumbers = 5 * 20 + 24 + 160
+    /// Smaller payloads are copied with the rest of their event.
+    private static let copiedBelow = 2048
 
     init(job: JobID) {
         var json = JSONWriter()
@@ -19,18 +24,31 @@ struct PreviewTemplate: Sendable {
         json.field("type", staticText: "partial_image")
         json.field("job_id", job.text)
         json.key("seq")
-        self.opening = json.buffer
+        self.opening = json.takeBuffer()
     }
 
-    mutating func write(_ entry: SequencedEvent, _ preview: PartialImage, into out: inout FrameOutput) {
+    /// - Parameter frame: what the event's frame begins with, up to its number; nil: the object alone is written.
+    mutating func write(
+        _ entry: SequencedEvent, _ preview: PartialImage, frame: ByteBuffer? = nil, into out: inout FrameOutput
+    ) {
         if self.attributes != preview.attributes { self.describe(preview.attributes) }
-        let room = self.opening.readableBytes + self.description.readableBytes + Self.longestNumbers
+        if self.time.at != entry.at { self.note(entry.at) }
+        let payload = preview.payload.base64
+        let isCopied = payload.readableBytes < Self.copiedBelow
+        let room =
+            self.opening.readableBytes + self.description.readableBytes + Self.longestNumbers
+            + (frame?.readableBytes ?? 0) + (isCopied ? payload.readableBytes : 0)
         out.json.buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { target in
             var cursor = ByteCursor(target)
+            if let frame {
+                cursor.put(frame)
+                cursor.put(entry.sequence.rawValue)
+                cursor.put("\ndata: ")
+            }
             cursor.put(self.opening)
             cursor.put(entry.sequence.rawValue)
             cursor.put(",\"at\":\"")
-            cursor.put(entry.at)
+            withUnsafeBytes(of: self.time.text) { cursor.copy($0) }
             cursor.put("\",\"stage\":\"")
             cursor.put(entry.stage.staticName)
             cursor.put("\",\"progress\":")
@@ -40,10 +58,20 @@ struct PreviewTemplate: Sendable {
             cursor.put(",\"partial_image_index\":")
             cursor.put(UInt64(preview.partialImageIndex))
             cursor.put(self.description)
+            if isCopied {
+                cursor.put(payload)
+                cursor.put(frame == nil ? "\"}" : "\"}\n\n")
+            }
             return cursor.count
         }
+        guard !isCopied else { return }
         out.splice(preview.payload)
-        out.write("\"}")
+        out.write(frame == nil ? "\"}" : "\"}\n\n")
+    }
+
+    private mutating func note(_ time: Timestamp) {
+        self.time.at = time
+        withUnsafeMutableBytes(of: &self.time.text) { time.writeRFC3339(into: $0.assumingMemoryBound(to: UInt8.self)) }
     }
 
     private mutating func describe(_ attributes: ImageAttributes) {
@@ -56,7 +84,7 @@ struct PreviewTemplate: Sendable {
         json.beginSplicedString()
         // The object it opens stands already open: a comma takes the place of the brace.
         json.buffer.setInteger(UInt8(ascii: ","), at: json.buffer.readerIndex)
-        self.description = json.buffer
+        self.description = json.takeBuffer()
     }
 }
 
@@ -75,13 +103,6 @@ private struct ByteCursor {
         bytes.withUnsafeReadableBytes { self.copy($0) }
     }
 
-    mutating func put(_ time: Timestamp) {
-        time.writeRFC3339(
-            into: UnsafeMutableRawBufferPointer(rebasing: self.target[self.count..<self.count + 24])
-                .assumingMemoryBound(to: UInt8.self))
-        self.count += 24
-    }
-
     mutating func put(_ number: UInt64) {
         var length = 1
         var rest = number
@@ -97,7 +118,7 @@ private struct ByteCursor {
         self.count += length
     }
 
-    private mutating func copy(_ bytes: UnsafeRawBufferPointer) {
+    mutating func copy(_ bytes: UnsafeRawBufferPointer) {
         UnsafeMutableRawBufferPointer(rebasing: self.target[self.count..<self.count + bytes.count])
             .copyMemory(from: bytes)
         self.count += bytes.count

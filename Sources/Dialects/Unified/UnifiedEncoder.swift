@@ -7,16 +7,27 @@ struct UnifiedEncoder: DialectEncoder {
     private var writer: UnifiedEventWriter
     /// `\nid: <job_id>.`
     private let idPrefix: ByteBuffer
+    /// `event: partial_image\nid: <job_id>.`
+    private let previewFrame: ByteBuffer
     private let retryMilliseconds: Int
     private var wroteRetry = false
 
     init(_ context: EncoderContext) {
         self.writer = UnifiedEventWriter(job: context.job, delivery: context.delivery)
-        self.idPrefix = ByteBuffer(string: "\nid: \(context.job.text).")
+        var frame = ByteBuffer(staticString: "event: partial_image")
+        let start = frame.writerIndex
+        frame.writeStaticString("\nid: ")
+        frame.writeString(context.job.text)
+        frame.writeStaticString(".")
+        self.previewFrame = frame
+        self.idPrefix = frame.getSlice(at: start, length: frame.writerIndex - start) ?? ByteBuffer()
         self.retryMilliseconds = context.retryMilliseconds
     }
 
     mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput) {
+        if self.wroteRetry, case .partialImage(let preview) = event.event {
+            return self.writer.write(event, preview, frame: self.previewFrame, into: &out)
+        }
         out.write("event: ")
         out.write(UnifiedEventWriter.type(of: event.event))
         out.json.buffer.writeImmutableBuffer(self.idPrefix)

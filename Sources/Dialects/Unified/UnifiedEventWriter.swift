@@ -51,6 +51,13 @@ struct UnifiedEventWriter: Sendable {
         out.json.endObject()
     }
 
+    /// A preview's whole frame, which begins with `frame` up to its number.
+    mutating func write(
+        _ entry: SequencedEvent, _ preview: PartialImage, frame: ByteBuffer, into out: inout FrameOutput
+    ) {
+        self.previews.write(entry, preview, frame: frame, into: &out)
+    }
+
     func write(_ gap: LogGap, into json: inout JSONWriter) {
         json.beginObject()
         json.field("type", staticText: "gap")

@@ -31,9 +31,9 @@ struct RequestScope: Sendable {
     init(_ request: Request, connection: ClientConnection, edge: EdgePolicy = .none) {
         self.method = request.method
         let target = request.head.path ?? "/"
-        let split = target.firstIndex(of: "?") ?? target.endIndex
-        self.path = String(target[..<split])
-        let rawQuery = split == target.endIndex ? nil : target[target.index(after: split)...]
+        let split = target.utf8.firstIndex(of: UInt8(ascii: "?"))
+        self.path = split.map { String(target[..<$0]) } ?? target
+        let rawQuery = split.map { target[target.utf8.index(after: $0)...] }
         self.query = rawQuery.map(Self.items) ?? []
         self.rawQuery = rawQuery.map(String.init)
         self.headers = request.headers
@@ -53,13 +53,14 @@ struct RequestScope: Sendable {
     /// limits, and what a browser may do with it.
     var responseHeaders: HTTPFields {
         let milliseconds = Double((NIODeadline.now() - self.startedAt).nanoseconds / 10_000) / 100
-        var fields = HTTPFields()
-        fields[.requestID] = self.id
-        fields[.serverTiming] = "gateway;dur=\(milliseconds)"
-        fields[.contentTypeOptions] = "nosniff"
-        // A path may hold a job's id, which for nobody's jobs is the key to it.
-        fields[.referrerPolicy] = "no-referrer"
-        fields[.frameOptions] = "DENY"
+        var fields = HTTPFields(listed: [
+            HTTPField(name: .requestID, value: self.id),
+            HTTPField(name: .serverTiming, value: "gateway;dur=\(milliseconds)"),
+            HTTPField(name: .contentTypeOptions, value: "nosniff"),
+            // A path may hold a job's id, which for nobody's jobs is the key to it.
+            HTTPField(name: .referrerPolicy, value: "no-referrer"),
+            HTTPField(name: .frameOptions, value: "DENY"),
+        ])
         self.edge.origins.write(self.headers[.origin], into: &fields)
         self.limits?.write(into: &fields)
         return fields
@@ -68,8 +69,8 @@ struct RequestScope: Sendable {
     /// A client's own id is kept where it is short and harmless, so that both sides' logs can be matched.
     private static func requestID(_ given: String?) -> String {
         if let given, (1...128).contains(given.utf8.count), given.utf8.allSatisfy(Self.isIDByte) { return given }
-        var generator = SystemRandomNumberGenerator()
-        return "req_" + Base32.encode(high: generator.next(), low: generator.next())
+        var generator = PooledRandomNumbers()
+        return Base32.encode("req_", high: generator.next(), low: generator.next())
     }
 
     private static func isIDByte(_ byte: UInt8) -> Bool {
@@ -110,6 +111,16 @@ struct RequestScope: Sendable {
         }
         return String(decoding: bytes, as: UTF8.self)
     }
+}
+
+extension HTTPFields {
+    /// All at once, since each single field would be inserted by moving it about.
+    init(listed fields: [HTTPField]) {
+        self.init()
+        self.add(fields)
+    }
+
+    mutating func add(_ fields: [HTTPField]) { self.replaceSubrange(self.endIndex..<self.endIndex, with: fields) }
 }
 
 extension HTTPField.Name {
