@@ -14,6 +14,7 @@ let strictSettings: [SwiftSetting] = [
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let nioHTTPTypes: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
@@ -158,8 +159,8 @@ let package = Package(
             dependencies: [
                 "Gateway", "Simulator", "Admission", "Providers", "Dialects", "Storage", "SQLiteStorage", "Transport",
                 "StreamCodecs",
-                "ImageGeneration", "GatewayTesting", nioCore, nioPosix, httpTypes, hummingbirdCore, logging,
-                serviceLifecycle,
+                "ImageGeneration", "GatewayTesting", nioCore, nioEmbedded, nioPosix, httpTypes, hummingbirdCore,
+                logging, serviceLifecycle,
             ], swiftSettings: strictSettings),
     ]
 )

@@ -13,6 +13,19 @@ import Testing
         #expect(ImageID(ImageID().text) != nil)
     }
 
+    @Test func pooledNumbersAreNeverGivenTwice() async {
+        let numbers = await withTaskGroup(of: [UInt64].self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    var generator = PooledRandomNumbers()
+                    return (0..<1000).map { _ in generator.next() }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(Set(numbers).count == 8000 && !numbers.contains(0))
+    }
+
     @Test(arguments: [
         "", "job_", "job_aaaaaaaaaaaaaaaaaaaaaaaaa", "job_aaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "job_Aaaaaaaaaaaaaaaaaaaaaaaaaa",

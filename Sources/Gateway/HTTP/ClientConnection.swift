@@ -12,6 +12,7 @@ package final class ClientConnection: Sendable {
     private let state: Mutex<State>
     /// Set while the connection's handler can take bodies past the HTTP encoder; on the event loop only.
     private let bodySink: NIOLoopBoundBox<ConnectionHandler?>
+    private let wheel: NIOLoopBoundBox<TimerWheel?>
 
     private struct State {
         var isHTTP10 = false
@@ -21,12 +22,24 @@ package final class ClientConnection: Sendable {
     }
 
     package init(eventLoop: any EventLoop, remoteAddress: String?) {
+        self.wheel = .makeEmptyBox(valueType: TimerWheel.self, eventLoop: eventLoop)
         self.eventLoop = eventLoop
         self.remoteAddress = remoteAddress
         self.peer = remoteAddress.flatMap { IPAddress($0) }
         self.state = Mutex(State())
         self.bodySink = .makeEmptyBox(valueType: ConnectionHandler.self, eventLoop: eventLoop)
     }
+
+    /// For what need not be exact. Asked on the event loop.
+    var timers: TimerWheel {
+        if let wheel = self.wheel.value { return wheel }
+        let made = TimerWheel(self.eventLoop)
+        self.wheel.value = made
+        return made
+    }
+
+    /// The connections of one event loop share their timers.
+    func share(_ timers: TimerWheel) { self.wheel.value = timers }
 
     /// Takes framed body bytes past the HTTP encoder; nil where a body must go through it. Asked on the event loop.
     var directBody: ConnectionHandler? { self.bodySink.value }

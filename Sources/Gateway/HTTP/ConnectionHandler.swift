@@ -1,3 +1,4 @@
+import HTTPTypes
 import ImageGeneration
 import NIOCore
 import NIOHTTP1
@@ -196,8 +197,27 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
-    /// Body bytes in their transfer framing, behind a head that was written as a response part. They pass by the HTTP encoder, which
-    /// would cut them into three writes for each piece.
+    /// The head of a response whose body follows by ``writeBody(_:promise:)``, and whose end by ``writeEnd()``. All three pass by the
+    /// HTTP encoder, which would cut each piece of a body into three writes and never hears of the response.
+    func writeHead(_ head: HTTPResponse) {
+        guard !self.isClosing, let socketSide = self.socketSide else { return }
+        self.phase.wroteHead()
+        let bytes = ResponseHeadWriter.bytes(
+            head, isHTTP10: self.connection.isHTTP10, closes: self.closesAfterResponse,
+            allocator: socketSide.channel.allocator)
+        socketSide.write(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
+    }
+
+    func writeEnd() {
+        guard !self.isClosing, let socketSide = self.socketSide, let context = self.context else { return }
+        if !self.connection.isHTTP10 {
+            socketSide.write(NIOAny(IOData.byteBuffer(ByteBuffer(staticString: "0\r\n\r\n"))), promise: nil)
+        }
+        socketSide.flush()
+        self.finishResponse(context)
+    }
+
+    /// Body bytes in their transfer framing.
     func writeBody(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>?) {
         guard !self.isClosing, let socketSide = self.socketSide else {
             promise?.fail(ChannelError.ioOnClosedChannel)

@@ -21,6 +21,7 @@ package struct GatewayChannel: ServerChildChannel {
     private let limits: @Sendable () -> ConnectionLimits
     private let ledger: ConnectionLedger
     private let respond: Respond
+    private let wheels = TimerWheels()
 
     /// - Parameter limits: asked at each new connection, so that a reload reaches them.
     package init(
@@ -35,6 +36,7 @@ package struct GatewayChannel: ServerChildChannel {
         channel.eventLoop.makeCompletedFuture {
             let connection = ClientConnection(
                 eventLoop: channel.eventLoop, remoteAddress: channel.remoteAddress?.ipAddress)
+            connection.share(self.wheels.wheel(of: channel.eventLoop))
             let handler = ConnectionHandler(connection: connection, limits: self.limits(), ledger: self.ledger)
             let pipeline = channel.pipeline.syncOperations
             try pipeline.addHandler(FirstByteObserver(handler))

@@ -11,14 +11,14 @@ enum RequestBodyReader {
         let declared = request.headers[.contentLength].flatMap(Int.init)
         if let declared, declared > limit { throw Self.tooLarge(limit, connection) }
         var buffer = ByteBuffer()
-        // A declared length is only believed as far as bytes come.
-        if let declared { buffer.reserveCapacity(min(declared, 1 << 20)) }
         var iterator = request.body.makeAsyncIterator()
         while let piece = try await iterator.next() {
             guard buffer.readableBytes + piece.readableBytes <= limit else { throw Self.tooLarge(limit, connection) }
             if buffer.readableBytes == 0 {
                 buffer = piece
             } else {
+                // A declared length is only believed as far as bytes come.
+                if let declared { buffer.reserveCapacity(min(declared, 1 << 20)) }
                 buffer.writeImmutableBuffer(piece)
             }
         }

@@ -16,7 +16,7 @@ struct IdempotencyKey: Hashable, Sendable {
 
     /// - Returns: nil where the request has none.
     /// - Throws: `invalid_parameter` for anything but 1 to 255 visible ASCII characters.
-    init?(_ headers: HTTPFields, scope: String) throws(GatewayError) {
+    init?(_ headers: HTTPFields, scope: @autoclosure () -> String) throws(GatewayError) {
         guard let text = headers[.idempotencyKey] else { return nil }
         guard (1...Self.maximumLength).contains(text.utf8.count), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
         else {
@@ -24,7 +24,7 @@ struct IdempotencyKey: Hashable, Sendable {
                 .invalidParameter, "Idempotency-Key must be 1 to \(Self.maximumLength) visible ASCII characters.",
                 parameter: "Idempotency-Key")
         }
-        self.scope = scope
+        self.scope = scope()
         self.text = text
     }
 }

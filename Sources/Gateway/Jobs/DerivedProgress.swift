@@ -36,22 +36,48 @@ final class ProgressMedians: Sendable {
     private static let maximumKeys = 1000
     private static let assumed = 30_000
 
-    private let samples = Mutex<[Key: [Int]]>([:])
+    private let samples = Mutex<[Key: Samples]>([:])
+
+    /// The last jobs' times, and the same sorted.
+    private struct Samples {
+        private var recent: [Int] = []
+        private var oldest = 0
+        private var sorted: [Int] = []
+
+        var median: Int { self.sorted[self.sorted.count / 2] }
+
+        mutating func add(_ milliseconds: Int) {
+            if self.recent.count < ProgressMedians.kept {
+                self.recent.append(milliseconds)
+            } else {
+                self.sorted.remove(at: self.place(of: self.recent[self.oldest]))
+                self.recent[self.oldest] = milliseconds
+                self.oldest = (self.oldest + 1) % self.recent.count
+            }
+            self.sorted.insert(milliseconds, at: self.place(of: milliseconds))
+        }
+
+        /// Where `milliseconds` stands first, or would stand.
+        private func place(of milliseconds: Int) -> Int {
+            var range = self.sorted.indices
+            while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
+                range = self.sorted[middle] < milliseconds ? middle + 1..<range.upperBound : range.lowerBound..<middle
+            }
+            return range.lowerBound
+        }
+    }
 
     func record(_ milliseconds: Int, for plan: JobPlan) {
         let key = Self.key(plan)
         self.samples.withLock { samples in
             guard samples[key] != nil || samples.count < Self.maximumKeys else { return }
-            var list = samples[key, default: []]
-            if list.count == Self.kept { list.removeFirst() }
-            list.append(milliseconds)
-            samples[key] = list
+            samples[key, default: Samples()].add(milliseconds)
         }
     }
 
     func median(for plan: JobPlan) -> Int {
-        let list = self.samples.withLock { $0[Self.key(plan)] ?? [] }.sorted()
-        return list.isEmpty ? Self.assumed : max(1, list[list.count / 2])
+        let key = Self.key(plan)
+        return self.samples.withLock { samples in samples[key].map { max(1, $0.median) } } ?? Self.assumed
     }
 
     private static func key(_ plan: JobPlan) -> Key {

@@ -10,7 +10,7 @@ struct JobAssembler {
     enum Step {
         case append(JobEvent, stage: Stage?, progress: Int?)
         /// Keep the picture, then call ``stored(_:result:now:)``.
-        case store(imageIndex: Int, ImageID, ImagePayload, ImageFormat)
+        indirect case store(imageIndex: Int, ImageID, ImagePayload, ImageFormat)
         /// Call ``flushStage(now:)`` after the delay.
         case flushStage(afterMilliseconds: Int)
         /// The job is over, with this terminal event. Always the last step.
@@ -31,13 +31,17 @@ struct JobAssembler {
     private let keepsImages: Bool
     private let createdAt: Timestamp
     private let makeImageID: @Sendable () -> ImageID
+    private var asked: (pictures: Int, previews: Int)
 
     private var stage = Stage.queued
     private var pictures: [Int: Picture] = [:]
     private var failures: [ImageFailure] = []
-    private var previewFractions: [Int: Double] = [:]
+    /// How far each picture is, 0…1.
+    private var previewFractions: [Double] = []
     private var previewFormats = PreviewFormats()
     private var hasText = false
+    /// Of the last preview; those of one job differ little.
+    private var lastAttributes: (upstream: UpstreamImageAttributes, format: ImageFormat?, made: ImageAttributes)?
     private var usage = Usage.zero
     private var model: String?
     private var workBegan: Timestamp?
@@ -63,6 +67,7 @@ struct JobAssembler {
         self.keepsImages = keepsImages
         self.createdAt = createdAt
         self.makeImageID = makeImageID
+        self.asked = (max(1, plan.request.count), plan.request.partialImages ?? 0)
     }
 
     /// The first event of every job.
@@ -131,6 +136,7 @@ struct JobAssembler {
     ) -> [Step] {
         self.upstream = (target.name, target.model)
         self.request = request
+        self.asked.previews = request.partialImages ?? 0
         guard !self.isOver else { return [] }
         self.lastStageAt = now
         var change = self.change("Asking \(target.name) instead.", now: now)
@@ -184,7 +190,7 @@ struct JobAssembler {
         }
     }
 
-    private func isWanted(_ index: Int) -> Bool { (0..<max(1, self.request.count)).contains(index) }
+    private func isWanted(_ index: Int) -> Bool { index >= 0 && index < self.asked.pictures }
 
     // MARK: Stages
 
@@ -251,15 +257,32 @@ struct JobAssembler {
         into steps: inout [Step]
     ) {
         steps += self.enter(.generating, now: now)
+        let shown = self.shown(index, number, attributes, payload, now: now)
+        steps.append(.append(.partialImage(shown.image), stage: self.stage, progress: shown.progress))
+    }
+
+    /// What a preview shows that is not the first: nothing else comes of it. Nil for any other, which is to be applied.
+    mutating func nextPreview(
+        _ index: Int, _ number: Int, _ attributes: UpstreamImageAttributes, _ payload: ImagePayload, now: Timestamp
+    ) -> (image: PartialImage, progress: Int)? {
+        guard !self.isOver, self.stage >= .generating, self.firstPreview != nil, self.isWanted(index),
+            self.pictures[index] == nil
+        else { return nil }
+        return self.shown(index, number, attributes, payload, now: now)
+    }
+
+    private mutating func shown(
+        _ index: Int, _ number: Int, _ attributes: UpstreamImageAttributes, _ payload: ImagePayload, now: Timestamp
+    ) -> (image: PartialImage, progress: Int) {
         if self.firstPreview == nil { self.firstPreview = now }
         let number = min(max(0, number), 1 << 20)
-        let asked = Double(max(self.request.partialImages ?? 0, number + 1))
-        self.previewFractions[index] = Double(number + 1) / (asked + 1)
+        let asked = Double(max(self.asked.previews, number + 1))
+        self.note(Double(number + 1) / (asked + 1), of: index)
         let format = self.previewFormats.format(of: payload)
-        let event = PartialImage(
+        let image = PartialImage(
             imageIndex: index, partialImageIndex: number,
-            attributes: self.attributes(attributes, format: format, pixels: nil, now: now), payload: payload)
-        steps.append(.append(.partialImage(event), stage: self.stage, progress: self.progressOfPictures()))
+            attributes: self.previewAttributes(attributes, format: format, now: now), payload: payload)
+        return (image, self.progressOfPictures())
     }
 
     private mutating func finished(_ image: UpstreamImage, lease: PayloadLease?, now: Timestamp) -> [Step] {
@@ -274,7 +297,7 @@ struct JobAssembler {
         }
         var steps = self.enter(.generating, now: now)
         if let usage = image.usage { self.usage = self.usage + usage }
-        self.previewFractions[image.imageIndex] = 1
+        self.note(1, of: image.imageIndex)
         self.lastPicture = now
         let event = FinishedImage(
             imageIndex: image.imageIndex, imageID: self.makeImageID(), width: header.width, height: header.height,
@@ -328,6 +351,20 @@ struct JobAssembler {
             createdAt: upstream.createdAt ?? now.seconds)
     }
 
+    /// Those of the last preview where they say the same.
+    private mutating func previewAttributes(
+        _ upstream: UpstreamImageAttributes, format: ImageFormat?, now: Timestamp
+    ) -> ImageAttributes {
+        if let last = self.lastAttributes, last.upstream == upstream, last.format == format,
+            upstream.createdAt != nil || last.made.createdAt == now.seconds
+        {
+            return last.made
+        }
+        let made = self.attributes(upstream, format: format, pixels: nil, now: now)
+        self.lastAttributes = (upstream, format, made)
+        return made
+    }
+
     private var askedSize: String? {
         switch self.request.size {
         case .named(let name): name
@@ -336,8 +373,15 @@ struct JobAssembler {
         }
     }
 
+    private mutating func note(_ fraction: Double, of index: Int) {
+        while self.previewFractions.count <= index { self.previewFractions.append(0) }
+        self.previewFractions[index] = fraction
+    }
+
     private func progressOfPictures() -> Int {
-        let done = self.previewFractions.values.reduce(0, +) / Double(max(1, self.request.count))
+        var done = 0.0
+        for fraction in self.previewFractions { done += fraction }
+        done /= Double(self.asked.pictures)
         return Stage.generating.progressFloor + Int(Double(Stage.generating.progressShare) * min(1, done))
     }
 
@@ -388,7 +432,7 @@ struct JobAssembler {
 
     /// A conversation need not come to a picture, where the client left that open.
     private var isTextEnough: Bool {
-        self.plan.request.picture != .always && self.hasText && self.finishError == nil && self.failures.isEmpty
+        self.request.picture != .always && self.hasText && self.finishError == nil && self.failures.isEmpty
     }
 
     private var failure: GatewayError {

@@ -15,13 +15,20 @@ package final class JobDirectory: Sendable {
 
     private struct State {
         var running: [JobID: Job] = [:]
-        var finished: [JobID: JobRecord] = [:]
+        var finished: [JobID: Kept] = [:]
         /// In the order in which they ended.
         var finishedOrder = CircularBuffer<JobID>()
         /// Those of them that hold payloads, in the same order.
         var holdingOrder = CircularBuffer<JobID>()
         var heldBytes = 0
         var histories: [String: JobHistory] = [:]
+    }
+
+    /// A record's place: the table of thousands is moved as it grows, and records are large.
+    private final class Kept {
+        var record: JobRecord
+
+        init(_ record: JobRecord) { self.record = record }
     }
 
     /// - Parameters:
@@ -41,12 +48,12 @@ package final class JobDirectory: Sendable {
     package var heldBytes: Int { self.state.withLock { $0.heldBytes } }
 
     package func find(_ id: JobID) -> JobView? {
-        let (job, record) = self.state.withLock { ($0.running[id], $0.finished[id]) }
+        let (job, record) = self.state.withLock { ($0.running[id], $0.finished[id]?.record) }
         return job.map { JobView($0) } ?? record.map { JobView($0) }
     }
 
     /// The record of a job that is over.
-    package func record(_ id: JobID) -> JobRecord? { self.state.withLock { $0.finished[id] } }
+    package func record(_ id: JobID) -> JobRecord? { self.state.withLock { $0.finished[id]?.record } }
 
     package func begin(_ job: Job) {
         self.state.withLock { state in
@@ -66,7 +73,7 @@ package final class JobDirectory: Sendable {
         var freed = keepsPayloads ? [] : [record.takePayloads()]
         self.state.withLock { state in
             state.running[record.id] = nil
-            state.finished[record.id] = record
+            state.finished[record.id] = Kept(record)
             state.finishedOrder.append(record.id)
             if record.payloadBytes > 0 {
                 state.holdingOrder.append(record.id)
@@ -90,8 +97,8 @@ package final class JobDirectory: Sendable {
         var rest = bytes
         while rest > 0, let id = state.holdingOrder.popFirst() {
             // One that was dropped meanwhile is skipped here.
-            guard let held = state.finished[id]?.payloadBytes, held > 0 else { continue }
-            if let events = state.finished[id]?.takePayloads() { freed.append(events) }
+            guard let held = state.finished[id]?.record.payloadBytes, held > 0 else { continue }
+            if let events = state.finished[id]?.record.takePayloads() { freed.append(events) }
             state.heldBytes -= held
             rest -= held
         }
@@ -101,7 +108,7 @@ package final class JobDirectory: Sendable {
     private func dropOldest(_ state: inout State, now: Timestamp) -> [[SequencedEvent]] {
         var dropped: [[SequencedEvent]] = []
         while let oldest = state.finishedOrder.first {
-            guard let record = state.finished[oldest] else {
+            guard let record = state.finished[oldest]?.record else {
                 state.finishedOrder.removeFirst()
                 continue
             }

@@ -34,7 +34,10 @@ package struct JobRecord: Sendable {
         var request = request
         request.images = []
         request.mask = nil
-        request.prompt = String(request.prompt.prefix(Self.keptPromptCharacters))
+        // No text has more characters than bytes, and counting those takes no time.
+        if request.prompt.utf8.count > Self.keptPromptCharacters {
+            request.prompt = String(request.prompt.prefix(Self.keptPromptCharacters))
+        }
         request.negativePrompt = nil
         request.messages = []
         request.instructions = nil

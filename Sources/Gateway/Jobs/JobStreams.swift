@@ -66,10 +66,12 @@ struct JobStreams: Sendable {
 
     static func headers(_ plan: Plan, _ scope: RequestScope) -> HTTPFields {
         var fields = scope.responseHeaders
-        fields[.contentType] = plan.wish.dialect.traits.streamMediaType
-        fields[.cacheControl] = "no-cache, no-transform"
-        fields[.accelBuffering] = "no"
-        fields[.jobID] = plan.job.id.text
+        fields.add([
+            HTTPField(name: .contentType, value: plan.wish.dialect.traits.streamMediaType),
+            HTTPField(name: .cacheControl, value: "no-cache, no-transform"),
+            HTTPField(name: .accelBuffering, value: "no"),
+            HTTPField(name: .jobID, value: plan.job.id.text),
+        ])
         for field in plan.wish.dialect.traits.streamHeaders { fields[field.name] = field.value }
         return fields
     }
@@ -101,7 +103,7 @@ struct JobStreams: Sendable {
             subscription: subscription, encoder: encoder, channel: channel,
             terms: StreamDelivery.Terms(
                 traits: traits, heartbeat: TimeAmount(plan.wish.heartbeat.every),
-                heartbeatBytes: traits.heartbeat(plan.wish.heartbeat.style),
+                heartbeatStyle: plan.wish.heartbeat.style,
                 median: plan.job.running.map { self.supervisor.median(for: $0.plan) } ?? 1, now: self.now,
                 createdAt: plan.job.createdAt, upstream: plan.job.upstream),
             connection: scope.connection, resumption: resumption)

@@ -20,6 +20,7 @@ package final class JobSupervisor: Sendable {
     private let logger: Logger
     private let medians = ProgressMedians()
     private let onNotification: @Sendable () -> Void
+    private let room = ActionRoom()
     private let draining = Atomic<Bool>(false)
     /// All jobs that are known, running or not.
     package let directory: JobDirectory
@@ -137,7 +138,7 @@ package final class JobSupervisor: Sendable {
         if self.budget.isExhausted {
             throw GatewayError(.overloaded, "The gateway holds as much as it may.", retryAfterMilliseconds: 2000)
         }
-        var generator = SystemRandomNumberGenerator()
+        var generator = PooledRandomNumbers()
         let id = JobID(high: generator.next(), low: generator.next())
         let exchange = try plan.upstream.adapter.makeExchange(
             for: ExchangeJob(id: id, request: plan.request, entropy: generator.next()))
@@ -161,7 +162,7 @@ package final class JobSupervisor: Sendable {
         self.directory.begin(job)
         let environment = ExchangeDriver.Environment(
             transport: self.transport, budget: self.budget, keeper: self.keeper, recorder: recorder, now: self.now,
-            logger: self.logger, onEnd: { [weak self] job in self?.ended(job) },
+            logger: self.logger, room: self.room, onEnd: { [weak self] job in self?.ended(job) },
             onLeave: { [weak self] job in self?.directory.leave(job.id) })
         ExchangeDriver(job: job, exchange: exchange, environment: environment).start(from: point)
     }
@@ -230,7 +231,7 @@ extension JobSupervisor {
     }
 
     private func exchangeJob(_ stored: StoredJob, _ plan: JobPlan) -> ExchangeJob {
-        var generator = SystemRandomNumberGenerator()
+        var generator = PooledRandomNumbers()
         return ExchangeJob(id: stored.id, request: plan.request, entropy: generator.next())
     }
 

@@ -65,9 +65,11 @@ package final class JobView: Sendable {
     func encoderContext(
         _ delivery: Delivery? = nil, publicURL: String, call: DialectCall? = nil, seen: EventPart? = nil
     ) -> EncoderContext {
-        EncoderContext(
+        var generator = PooledRandomNumbers()
+        return EncoderContext(
             job: self.id, request: self.request, delivery: delivery ?? self.delivery, publicURL: publicURL,
-            createdAt: self.createdAt, retryMilliseconds: .random(in: 1000...4000), call: call, seen: seen)
+            createdAt: self.createdAt, retryMilliseconds: .random(in: 1000...4000, using: &generator), call: call,
+            seen: seen)
     }
 }
 

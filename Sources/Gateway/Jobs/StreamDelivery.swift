@@ -10,7 +10,8 @@ final class StreamDelivery: Sendable {
         var traits: DialectTraits
         /// Silence after which a heartbeat is written.
         var heartbeat: TimeAmount
-        var heartbeatBytes: ByteBuffer
+        /// The route's; nil: the dialect's own.
+        var heartbeatStyle: HeartbeatStyle?
         /// See ``DerivedProgress``; milliseconds.
         var median: Int
         var now: @Sendable () -> Timestamp
@@ -51,24 +52,24 @@ final class StreamDelivery: Sendable {
         self.writer.value = StreamWriter(
             subscription: subscription, encoder: encoder, channel: channel, terms: terms, connection: connection,
             ended: self.ended
-        ) { [weak self] in
-            guard let self else { return }
+        ) { [self] in
             self.onEventLoop { $0.pump() }
         }
         if let resumption { self.writer.value?.resume(resumption) }
     }
 
     /// Writes the response: its head, events until the job, the client or the gateway ends the stream, its end. Head and first
-    /// event leave in one write, and so do the last event and the end. Called on the event loop, once.
+    /// event leave in one write, and so do the last event and the end. Called on the event loop, once; what is made is run.
     @discardableResult
     func run(head: HTTPResponse, connection: ClientConnection) async -> End {
-        connection.onGone { [weak self] in
-            guard let self else { return }
+        connection.onGone { [self] in
             self.onEventLoop { $0.finish(.clientGone) }
         }
         self.writer.value?.begin(head)
         let end = (try? await self.ended.futureResult.get()) ?? .clientGone
         connection.onGone(nil)
+        // The writer knows how it is woken, and so this delivery: here the two part.
+        self.writer.value = nil
         return end
     }
 

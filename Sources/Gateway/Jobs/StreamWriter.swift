@@ -10,7 +10,7 @@ import Storage
 ///
 /// It has no task of its own: an event in the log wakes it, it writes until the window is full, the end of a write wakes it again.
 /// What waits to be written is bounded by the window plus one batch of events.
-final class StreamWriter {
+final class StreamWriter: TimerWheelTarget {
     /// Bytes given to the channel and not yet taken by the kernel.
     private static let window = 256 << 10
     /// A larger buffer goes out in slices, so that memory is freed as the client takes it.
@@ -19,6 +19,10 @@ final class StreamWriter {
     private static let promised = 128 << 10
     /// About what an event takes besides its payload.
     private static let expectedEventBytes = 512
+    /// How long head and first event wait for what follows them at once: a fast upstream's answer then leaves in the same write.
+    private static let heldFor = TimeAmount.milliseconds(25)
+    /// Derived progress of many streams is told together.
+    private static let progressStep: UInt64 = 100_000_000
 
     private let subscription: EventSubscription
     private let channel: any Channel
@@ -37,8 +41,13 @@ final class StreamWriter {
     /// Bytes written since the last promise.
     private var unpromised = 0
     private var lastWrite: NIODeadline
-    private var heartbeat: Scheduled<Void>?
-    private var progress: Scheduled<Void>?
+    private let timers: TimerWheel
+    /// The one timer that runs, and when it fires. One that fires early looks again.
+    private var timer: (token: TimerWheel.Token, at: NIODeadline)?
+    /// What is written so far may wait until then.
+    private var heldUntil: NIODeadline?
+    /// When derived progress is looked at next; nil: it rises no more in this stage.
+    private var progressAt: NIODeadline?
     private var stage = Stage.queued
     private var stageSince: NIODeadline
     private var shownProgress = 0
@@ -62,8 +71,11 @@ final class StreamWriter {
         self.direct = connection.directBody
         self.output = FrameOutput(
             asciiOnly: terms.traits.isolatedWrites, isChunked: connection.directBody != nil && !connection.isHTTP10)
-        self.lastWrite = channel.eventLoop.now
-        self.stageSince = channel.eventLoop.now
+        self.timers = connection.timers
+        let now = channel.eventLoop.now
+        self.lastWrite = now
+        self.stageSince = now
+        self.progressAt = now + .seconds(1)
     }
 
     private var hasRoomAndMore: Bool {
@@ -81,9 +93,20 @@ final class StreamWriter {
     }
 
     func begin(_ head: HTTPResponse) {
-        self.channel.write(HTTPResponsePart.head(head), promise: nil)
-        self.scheduleHeartbeat()
-        self.pump()
+        if let direct = self.direct {
+            direct.writeHead(head)
+        } else {
+            self.channel.write(HTTPResponsePart.head(head), promise: nil)
+        }
+        self.heldUntil = self.channel.eventLoop.now + Self.heldFor
+        self.isPumping = true
+        let wrote = self.fillWindow()
+        self.isPumping = false
+        if wrote, self.outstanding >= Self.slice {
+            self.flush()
+            self.pump()
+        }
+        self.arm()
     }
 
     func interrupt(_ error: GatewayError) {
@@ -99,7 +122,8 @@ final class StreamWriter {
         self.isPumping = true
         defer { self.isPumping = false }
         repeat {
-            if self.fillWindow() { self.flush() }
+            // The end of the response has flushed what was before it.
+            if self.fillWindow(), self.end == nil { self.flush() }
             // A flush that the kernel takes at once ends its writes before it returns: there is room again.
         } while self.hasRoomAndMore
     }
@@ -141,7 +165,6 @@ final class StreamWriter {
             self.note(event)
         }
         self.takeOutput()
-        self.scheduleProgress()
     }
 
     private func encodeInterruption(_ error: GatewayError) {
@@ -156,9 +179,9 @@ final class StreamWriter {
         if event.stage > self.stage {
             self.stage = event.stage
             self.stageSince = self.channel.eventLoop.now
-            // Its next rise was reckoned for the stage before.
-            self.progress?.cancel()
-            self.progress = nil
+            // The next rise was reckoned for the stage before.
+            self.progressAt = self.stageSince + .seconds(1)
+            if self.heldUntil == nil { self.arm() }
         }
         self.shownProgress = max(self.shownProgress, event.progress)
         if event.event.isTerminal { self.sawTerminal = true }
@@ -210,6 +233,7 @@ final class StreamWriter {
     }
 
     private func flush() {
+        self.heldUntil = nil
         if let direct = self.direct { direct.flushBody() } else { self.channel.flush() }
     }
 
@@ -222,15 +246,18 @@ final class StreamWriter {
 
     /// The end of the response goes out behind what is written; the channel's handler flushes it.
     private func finishResponse(_ end: StreamDelivery.End) {
-        self.channel.write(HTTPResponsePart.end(nil), promise: nil)
+        if let direct = self.direct {
+            direct.writeEnd()
+        } else {
+            self.channel.write(HTTPResponsePart.end(nil), promise: nil)
+        }
         self.finish(end)
     }
 
     func finish(_ end: StreamDelivery.End) {
         guard self.end == nil else { return }
         self.end = end
-        self.heartbeat?.cancel()
-        self.progress?.cancel()
+        self.disarm()
         self.direct = nil
         self.pending.removeAll()
         self.ended.succeed(end)
@@ -238,55 +265,57 @@ final class StreamWriter {
 
     // MARK: Between events
 
-    private func scheduleHeartbeat() {
+    /// Sets the timer for whatever is due first, unless it fires early enough already.
+    private func arm() {
         guard self.end == nil else { return }
-        let due = self.lastWrite + self.terms.heartbeat
-        self.heartbeat = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) {
-            [weak self] in
-            self?.heartbeatDue()
-        }
+        var due = self.lastWrite + self.terms.heartbeat
+        if let progressAt = self.progressAt { due = min(due, progressAt) }
+        if let heldUntil = self.heldUntil { due = min(due, heldUntil) }
+        if let timer = self.timer, timer.at <= due { return }
+        self.disarm()
+        self.timer = (self.timers.add(self, at: due), due)
     }
 
-    private func heartbeatDue() {
+    private func disarm() {
+        if let timer = self.timer { self.timers.remove(timer.token) }
+        self.timer = nil
+    }
+
+    func timerFired() {
+        let now = self.channel.eventLoop.now
+        guard let timer = self.timer, timer.at <= now else { return }
+        self.timer = nil
         guard self.end == nil, !self.sawTerminal else { return }
-        let isSilent = self.channel.eventLoop.now >= self.lastWrite + self.terms.heartbeat
-        if isSilent, self.pending.isEmpty, self.outstanding == 0 {
-            self.output.begin(expecting: self.terms.heartbeatBytes.readableBytes)
-            self.output.splice(self.terms.heartbeatBytes)
-            self.takeOutput()
-            if self.writePending() { self.flush() }
-        } else if isSilent {
-            // The client takes nothing; the write-stall deadline decides about it.
-            self.lastWrite = self.channel.eventLoop.now
-        }
-        self.scheduleHeartbeat()
+        if let heldUntil = self.heldUntil, heldUntil <= now { self.flush() }
+        if let progressAt = self.progressAt, progressAt <= now { self.progressDue(now) }
+        if self.lastWrite + self.terms.heartbeat <= now { self.heartbeatDue(now) }
+        self.arm()
     }
 
-    /// Wakes when derived progress next rises by a whole percent, at most once a second.
-    private func scheduleProgress() {
-        // One that is set already looks again when it fires.
-        guard self.progress == nil, self.end == nil, !self.sawTerminal else {
+    private func heartbeatDue(_ now: NIODeadline) {
+        guard self.pending.isEmpty, self.outstanding == 0 else {
+            // The client takes nothing; the write-stall deadline decides about it.
+            self.lastWrite = now
             return
         }
-        let derived = DerivedProgress(stage: self.stage, median: self.terms.median)
-        guard let rise = derived.nextRise(above: self.shownProgress) else { return }
-        let due = max(
-            self.stageSince + .milliseconds(Int64(rise)), self.channel.eventLoop.now + .seconds(1))
-        self.progress = self.channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
-            self?.progressDue()
-        }
+        let bytes = self.terms.traits.heartbeat(self.terms.heartbeatStyle)
+        self.output.begin(expecting: bytes.readableBytes)
+        self.output.splice(bytes)
+        self.takeOutput()
+        if self.writePending() { self.flush() }
     }
 
-    private func progressDue() {
-        self.progress = nil
-        guard self.end == nil, !self.sawTerminal else { return }
-        let inStage = self.channel.eventLoop.now - self.stageSince
+    /// Tells derived progress where it has risen by a whole percent, and reckons when it rises next: at most once a second.
+    private func progressDue(_ now: NIODeadline) {
         let derived = DerivedProgress(stage: self.stage, median: self.terms.median)
-        let value = derived.value(after: Int(inStage.nanoseconds / 1_000_000))
-        if value > self.shownProgress, self.outstanding == 0 {
-            self.tellProgress(value)
+        let value = derived.value(after: Int((now - self.stageSince).nanoseconds / 1_000_000))
+        if value > self.shownProgress, self.outstanding == 0 { self.tellProgress(value) }
+        guard let rise = derived.nextRise(above: self.shownProgress) else {
+            self.progressAt = nil
+            return
         }
-        self.scheduleProgress()
+        let due = max(self.stageSince + .milliseconds(Int64(rise)), now + .seconds(1)).uptimeNanoseconds
+        self.progressAt = .uptimeNanoseconds((due + Self.progressStep - 1) / Self.progressStep * Self.progressStep)
     }
 
     /// Not kept in the log; it takes a number of its own so that ids rise for this reader too.

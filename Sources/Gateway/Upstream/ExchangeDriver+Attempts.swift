@@ -142,7 +142,7 @@ extension ExchangeDriver {
         let permit = self.attempt.permit
         self.attempt.permit = nil
         if permit?.end(self.assembler.isOver ? .left : .failed(error)) == true {
-            self.log(.warning, "upstream left alone", ["code": "\(error.code.rawValue)"])
+            self.lines.log(.warning, "upstream left alone", ["code": "\(error.code.rawValue)"])
         }
         guard permit != nil, !self.assembler.isOver, AttemptPolicy.concerns(error),
             self.assembler.mayBeginAgain(after: error)
@@ -194,6 +194,7 @@ extension ExchangeDriver {
 
     private func begin(_ attempt: Attempt, _ exchange: any ProviderExchange) {
         self.attempt = attempt
+        self.lines.upstream = attempt.target.name
         self.exchange = exchange
         self.hasSubmitted = false
         self.isAccepted = false
@@ -206,7 +207,7 @@ extension ExchangeDriver {
     }
 
     private func logRetry(_ error: GatewayError, _ what: String, _ milliseconds: Int) {
-        self.log(
+        self.lines.log(
             .info, "attempt failed, \(what)",
             [
                 "code": "\(error.code.rawValue)", "attempt": "\(self.attempt.number)", "wait_ms": "\(milliseconds)",

@@ -23,6 +23,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         var recorder: JobRecorder?
         var now: @Sendable () -> Timestamp
         var logger: Logger
+        var room = ActionRoom()
         /// Called once when the job is over and its session closed.
         var onEnd: @Sendable (Job) -> Void
         /// Called in its place when the job is left to the next process.
@@ -39,22 +40,20 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     let environment: Environment
     /// The attempt that is being made, or waited for.
     var attempt: Attempt
+    private let isRecorded: Bool
     var exchange: any ProviderExchange
     var assembler: JobAssembler
     private(set) var session: (any UpstreamSession)?
-    private var purposes: [Int: ExchangeCall.Purpose] = [:]
+    private var purposes = OpenCalls()
     /// No exchange goes on: none has begun yet, the next is waited for, or the last is over.
     var isExchangeOver = true
     /// The terminal event is in the log.
     private var isEnded = false
     private var isClosed = false
     var isAccepted = false
-    /// Room that one read's actions and steps leave for the next.
-    private var spareActions = ExchangeActions()
-    private var spareSteps: [JobAssembler.Step] = []
-
-    /// Actions for which room is kept: a burst of small events, not a flood.
-    private static let maximumSpare = 256
+    private var steps: [JobAssembler.Step] = []
+    private var leases: PayloadLeases
+    var lines: JobLines
     /// An upstream may know of the job, so a cancel has somebody to tell.
     var hasSubmitted = false
     private var hasSentCancel = false
@@ -80,6 +79,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.exchange = exchange
         self.environment = environment
         self.attempt = Attempt(job.plan)
+        self.isRecorded = environment.recorder != nil
+        self.leases = PayloadLeases(budget: environment.budget)
+        self.lines = JobLines(job: job, logger: environment.logger, upstream: job.plan.upstream.name)
         self.assembler = JobAssembler(
             plan: job.plan, keepsImages: environment.keeper != nil, createdAt: job.createdAt, makeImageID: { ImageID() }
         )
@@ -138,15 +140,13 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     func ended(call: UpstreamCallID, failure: UpstreamFailure?) {
-        guard let number = self.attempt.number(call), let purpose = self.purposes.removeValue(forKey: number) else {
-            return
-        }
+        guard let number = self.attempt.number(call), let purpose = self.purposes.remove(number) else { return }
         let error = failure?.gatewayError(purpose: purpose, upstream: self.attempt.target.name)
         if let failure {
             if purpose == .submit {
                 failure.requestSent ? self.assembler.submitted() : self.assembler.notSubmitted()
             }
-            self.log(
+            self.lines.log(
                 .debug, "upstream call failed",
                 ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
         }
@@ -182,29 +182,30 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     private func feed(_ input: (inout any ProviderExchange, inout ExchangeActions) -> Void) {
         guard !self.isExchangeOver else { return }
-        var actions = ExchangeActions()
-        swap(&actions, &self.spareActions)
+        var actions = self.environment.room.take()
         input(&self.exchange, &actions)
-        guard !actions.isEmpty else { return swap(&actions, &self.spareActions) }
-        // One wake for the burst that one read of the upstream brings.
-        let log = self.job.log
-        log.coalescingWakes { self.perform(actions) }
-        guard actions.count <= Self.maximumSpare else { return }
-        actions.removeAll(keepingCapacity: true)
-        swap(&actions, &self.spareActions)
+        if !actions.isEmpty {
+            // One wake for the burst that one read of the upstream brings.
+            self.job.log.coalescingWakes { self.perform(&actions) }
+            self.leases.endRead()
+        }
+        self.environment.room.giveBack(&actions)
     }
 
     // MARK: Actions of the exchange
 
-    private func perform(_ actions: ExchangeActions) {
-        for action in actions {
+    /// Takes the actions out one by one, for copying one costs more than performing it.
+    private func perform(_ actions: inout ExchangeActions) {
+        if actions.count > 1 { actions.reverse() }
+        let now = self.environment.now()
+        while let action = actions.popLast() {
             guard !self.isExchangeOver else { return }
             switch action {
             case .send(let call, let number): self.send(call, number)
             case .abandon(let number):
                 self.purposes[number] = nil
                 self.session?.cancel(self.attempt.callID(number))
-            case .emit(let event): self.emit(event)
+            case .emit(let event): self.emit(event, now: now)
             case .wait(let milliseconds, let timer):
                 self.session?.schedule(self.attempt.timerID(timer), after: .milliseconds(milliseconds))
             case .finish(let error): self.finish(error)
@@ -217,7 +218,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             do {
                 try self.attempt.urlPolicy.check(call.url)
             } catch {
-                self.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
+                self.lines.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
                 self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
                 return
             }
@@ -279,7 +280,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 case .success: self.hasHandle = true
                 case .failure(let error):
                     // The job goes on; after a restart it could not.
-                    self.log(.error, "handle not stored", ["code": "\(error.code.rawValue)"])
+                    self.lines.log(.error, "handle not stored", ["code": "\(error.code.rawValue)"])
                 }
                 guard self.handlesUnderWay == 0 else { return }
                 for (call, number) in self.heldCalls where self.purposes[number] == call.purpose {
@@ -304,17 +305,24 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
     }
 
-    private func emit(_ event: UpstreamEvent) {
+    private func emit(_ event: UpstreamEvent, now: Timestamp) {
+        var event = event
         var lease: PayloadLease?
         switch event {
-        case .partialImage(_, _, _, let payload):
-            lease = self.environment.budget.lease(payload.storageCapacity)
+        case .partialImage(let index, let number, let attributes, let payload):
+            lease = self.leases.preview(payload)
             // No room: this preview is dropped, the next or the picture itself supersedes it.
-            if lease == nil { return }
-        case .image(let image):
-            lease = self.environment.budget.leaseAlways(image.payload.storageCapacity)
+            guard let lease else { return }
+            let payload = ImagePayload(canonical: payload, lease: lease)
+            if let shown = self.assembler.nextPreview(index, number, attributes, payload, now: now) {
+                self.job.log.append(.partialImage(shown.image), at: now, progress: shown.progress)
+                return
+            }
+        case .image(var image):
+            lease = self.leases.finished(&image.payload)
+            event = .image(image)
         case .unknownEvent(let type):
-            self.log(.debug, "unknown upstream event skipped", ["type": "\(type)"])
+            self.lines.log(.debug, "unknown upstream event skipped", ["type": "\(type)"])
         case .handle(let handle):
             self.keep(handle: handle)
         case .accepted, .status, .textDelta, .imageFailed, .usage, .model:
@@ -322,12 +330,10 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
         if case .unknownEvent = event {} else { self.accepted() }
         var steps: [JobAssembler.Step] = []
-        swap(&steps, &self.spareSteps)
-        let now = self.environment.now()
+        swap(&steps, &self.steps)
         self.assembler.apply(event, payloadLease: lease, now: now, into: &steps)
-        self.perform(steps, now: now)
-        steps.removeAll(keepingCapacity: true)
-        swap(&steps, &self.spareSteps)
+        self.perform(&steps, now: now)
+        swap(&steps, &self.steps)
     }
 
     /// The upstream has taken the request: its time runs, and a response's status is settled.
@@ -352,8 +358,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func finish(_ error: GatewayError?) {
         self.settleUpstreamCancel()
         self.isExchangeOver = true
-        for call in self.purposes.keys { self.session?.cancel(self.attempt.callID(call)) }
-        self.purposes.removeAll()
+        for call in self.purposes.removeAll() { self.session?.cancel(self.attempt.callID(call)) }
         self.heldCalls = []
         if let error {
             if self.goesOn(after: error) { return }
@@ -372,14 +377,19 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     // MARK: Steps of the job
 
-    func perform(_ steps: [JobAssembler.Step]) { self.perform(steps, now: self.environment.now()) }
+    func perform(_ steps: [JobAssembler.Step]) {
+        var steps = steps
+        self.perform(&steps, now: self.environment.now())
+    }
 
-    private func perform(_ steps: [JobAssembler.Step], now: Timestamp) {
-        for step in steps {
+    /// Leaves `steps` empty.
+    private func perform(_ steps: inout [JobAssembler.Step], now: Timestamp) {
+        if steps.count > 1 { steps.reverse() }
+        while let step = steps.popLast() {
             switch step {
             case .append(let event, let stage, let progress):
                 let entry = self.job.log.append(event, at: now, stage: stage, progress: progress)
-                if let entry { self.environment.recorder?.record(entry) }
+                if let entry, self.isRecorded { self.environment.recorder?.record(entry) }
             case .store(let index, let id, let payload, let format):
                 self.keep(payload, id: id, format: format, index: index)
             case .flushStage(let delay):
@@ -397,7 +407,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
         recorder.terminal(event, at: now) { [self] event, error in
             session.execute {
-                if let error { self.log(.error, "end of the job not stored", ["code": "\(error.code.rawValue)"]) }
+                if let error { self.lines.log(.error, "end of the job not stored", ["code": "\(error.code.rawValue)"]) }
                 self.ended(event, now: now)
             }
         }
@@ -417,7 +427,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         keeper.keep(payload, id: id, format: format) { [self] result in
             session.execute {
                 if case .failure(let error) = result {
-                    self.log(
+                    self.lines.log(
                         .error, "image not stored",
                         ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? "")"])
                 }
@@ -485,7 +495,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
-        self.logEnd()
+        self.lines.logEnd()
         self.environment.onEnd(self.job)
     }
 }

@@ -23,10 +23,15 @@ struct DecodedStream: Equatable {
 
     /// Decodes `bytes`, read in the pieces given. Every piece lies in memory of its own size, so that a sanitizer
     /// sees reads beyond it.
-    init(_ bytes: [UInt8], _ pieces: [Range<Int>], limits: CodecLimits = .init()) throws {
+    /// - Parameter sharing: small frames share a copy of their read.
+    init(
+        _ bytes: [UInt8], _ pieces: [Range<Int>], sharing: Bool = false, limits: CodecLimits = .init()
+    ) throws {
         var decoder = ServerSentEventDecoder(limits: limits, scanner: RecordingScanner())
         for piece in pieces {
             try Array(bytes[piece]).withUnsafeBytes { read in
+                if sharing { decoder.beginRead(read) }
+                defer { decoder.endRead() }
                 var rest = read
                 while let frame = try decoder.consume(&rest) {
                     self.events.append(ExpectedEvent(frame))

@@ -1,17 +1,21 @@
 import ImageGeneration
 import Logging
-import Storage
 
-extension ExchangeDriver {
-    /// Which job it is, is said only where the line is written.
+/// Log lines of one job. Which job it is, is said only where the line is written.
+struct JobLines: Sendable {
+    let job: Job
+    let logger: Logger
+    /// The upstream that is being asked.
+    var upstream: String
+
     func log(
         _ level: Logger.Level, _ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata
     ) {
-        self.environment.logger.log(
+        self.logger.log(
             level: level, message,
             metadata: metadata().merging([
                 "job_id": "\(self.job.id.text)", "route": "\(self.job.plan.route)",
-                "upstream": "\(self.attempt.target.name)",
+                "upstream": "\(self.upstream)",
             ]) { told, _ in told })
     }
 
