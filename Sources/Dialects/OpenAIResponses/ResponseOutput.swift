@@ -95,7 +95,7 @@ struct ResponseOutput: Sendable {
         out.json.field("output_format", image.attributes.outputFormat.isEmpty ? "png" : image.attributes.outputFormat)
         if !image.attributes.quality.isEmpty { out.json.field("quality", image.attributes.quality) }
         out.json.field("revised_prompt", image.revisedPrompt)
-        let size = OpenAIImageFields.size(image)
+        let size = image.sizeText
         if !size.isEmpty { out.json.field("size", size) }
         guard let payload = image.payload else {
             out.json.key("result")
