@@ -77,7 +77,7 @@ import Testing
             #""app": {}"#, "app", storage,
             [
                 "missing key \"url\"; expected an http or https URL without user information and fragment",
-                "missing key \"secret\"; expected {\"env\": \"NAME\"} or {\"file\": \"path\"} or a list of those",
+                "missing key \"secret\"; expected {\"env\": \"NAME\"}, {\"file\": \"path\"} or a list of those",
             ]
         ),
         (
