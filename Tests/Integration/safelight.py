@@ -111,10 +111,11 @@ class Server(Process):
         self._process.kill()
         self._process.wait()
 
-    def start_again(self):
+    def start_again(self, under=(), waits=True):
         """The same configuration and folder, a new process."""
-        Process.__init__(self, ["serve", "--config", str(self.config_path)], self.config_path.parent)
-        self.wait_until_ready()
+        Process.__init__(self, ["serve", "--config", str(self.config_path)], self.config_path.parent, under=under)
+        if waits:
+            self.wait_until_ready()
 
     def write_config(self, upstreams, routes):
         self.config_path.write_text(json.dumps(self.config(upstreams, routes), indent=2))

@@ -41,7 +41,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with lock:
                     status = statuses[min(len(owner.requests), len(statuses) - 1)]
-                    owner.requests.append((self.path, dict(self.headers.items()), body))
+                    owner.requests.append((self.path, {name.lower(): text for name, text in self.headers.items()}, body))
                 if status is None:
                     owner.released.wait(120)
                     status = 200
@@ -58,7 +58,11 @@ class Receiver:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Listener(ThreadingHTTPServer):
+            def handle_error(self, *_):
+                """A gateway that is killed leaves its connections as they are."""
+
+        self._server = Listener(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hooks/images/?from=safelight"
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
