@@ -7,12 +7,13 @@ import pytest
 
 from browser import Browser, find_chromium
 from conftest import EDITS, OPENAI, UNIFIED, routed
+from frontends import CHAT, GALLERY, PROGRESSIVE, VERCEL
 
 pytestmark = pytest.mark.skipif(not find_chromium(), reason="Chromium is not installed")
 SIMULATED = {"darkroom": {"provider": "openai-images", "base_url": "simulator:"}}
 STAGES = {"name": "blog", "mount": "/api/v1/images", "dialect": "stages"}
 NDJSON = {**UNIFIED, "name": "lines", "path": "/v1/generate-lines", "dialect": "ndjson"}
-ROUTES = [UNIFIED, NDJSON, OPENAI, EDITS, STAGES]
+ROUTES = [UNIFIED, NDJSON, OPENAI, EDITS, STAGES, PROGRESSIVE, GALLERY, CHAT, VERCEL]
 FINISHED = "document.querySelector('#tray').dataset.state === 'finished'"
 
 
@@ -74,6 +75,13 @@ def test_openai_route(page):
 
 def test_stages_route(page):
     generate(page, STAGES)
+    assert_picture(page)
+
+
+@pytest.mark.parametrize("route", [PROGRESSIVE, GALLERY, CHAT, VERCEL], ids=lambda route: route["dialect"])
+def test_routes_of_frontends(page, route):
+    generate(page, route)
+    assert page.evaluate("Number(document.querySelector('.print').dataset.previews)") >= 2
     assert_picture(page)
 
 

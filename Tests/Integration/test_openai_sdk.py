@@ -64,8 +64,7 @@ def test_several_pictures_stream(simulated):
     assert sorted(event.image_index for event in finished) == [0, 1, 2] and events[-1] is finished[-1]
     assert len({event.b64_json for event in finished}) == 3
     previews = [event for event in events if event.type == "image_generation.partial_image"]
-    assert sorted(event.image_index for event in previews) == [0, 1, 2]
-    assert all(event.partial_image_index == 0 for event in previews)
+    assert previews and all(event.partial_image_index == 0 for event in previews)
 
 
 @pytest.mark.parametrize("masked", [False, True], ids=["plain", "masked"])

@@ -154,8 +154,9 @@ function requestFields(prompt, options) {
   return request;
 }
 
-function requestBody(prompt, options, stream) {
-  const request = { ...requestFields(prompt, options), stream };
+/** Without a word about streaming, which headers ask for: so a request is the same however it is to be answered. */
+function requestBody(prompt, options) {
+  const request = requestFields(prompt, options);
   const images = options.images ?? (options.image ? [options.image] : []);
   if (images.length === 0 && !options.mask) return { body: JSON.stringify(request), type: "application/json" };
   const form = new FormData();
@@ -263,6 +264,8 @@ export class Run {
         failures += 1;             // a stream that ends without its terminal event: the gateway restarts, or somebody cut it
       } catch (error) {
         if (this.#isFinal(error)) throw error;
+        // Not even the response's head came: something on the way waits for its end. Asked again it is the same job.
+        if (error.name === "AbortError" && !this.#job) return yield* this.#polled();
         failures += 1;
         if (failures > 10) throw error;
         if (error.retryAfter) await pause(error.retryAfter, this.#settings.signal);
@@ -283,21 +286,23 @@ export class Run {
       response = await request(this.#settings, `${this.#base}/v1/jobs/${this.#job}/events`, { headers, signal });
       if (response.status === 204) this.#finish();
     } else {
-      const streams = accept === "text/event-stream";
-      const { body, type } = requestBody(this.#prompt, { ...this.#settings, partialImages: this.#previews }, streams);
+      const { body, type } = requestBody(this.#prompt, this.#settings);
       const headers = {
         accept, "idempotency-key": `"${this.#key}"`, ...(type && { "content-type": type }),
-        ...(!streams && { prefer: "respond-async" }),
+        ...(accept === "application/json" && { prefer: "respond-async" }),
       };
-      response = await request(this.#settings, this.#url, { method: "POST", body, headers, signal });
+      // An upload may take its time.
+      const patience = this.#settings.stallTimeout * (type ? 1 : 5);
+      const watch = setTimeout(() => this.#reading.abort(), patience);
+      try {
+        response = await request(this.#settings, this.#url, { method: "POST", body, headers, signal });
+      } finally {
+        clearTimeout(watch);
+      }
       this.#named(response.headers.get("x-safelight-job-id"));
     }
     if (!response.ok) throw await SafelightError.of(response);
     return response;
-  }
-
-  get #previews() {
-    return this.#settings.partialImages ?? this.#settings.partial_images;
   }
 
   async *#read(response) {
@@ -344,7 +349,7 @@ export class Run {
     let failures = 0;
     while (true) {
       try {
-        if (!this.#job) this.#named((await (await this.#open("application/json")).json()).job_id);
+        if (!this.#job) await this.#submit();
         const response = await request(this.#settings, `${this.#base}/v1/jobs/${this.#job}`, { signal });
         if (!response.ok) throw await SafelightError.of(response);
         const snapshot = await response.json();
@@ -366,6 +371,14 @@ export class Run {
       }
       await pause(this.#settings.pollInterval * (0.9 + Math.random() / 5), signal);
     }
+  }
+
+  /** The job's id from the snapshot, or from the head where a route answers with a stream all the same. */
+  async #submit() {
+    const response = await this.#open("application/json");
+    if ((response.headers.get("content-type") ?? "").includes("json")) this.#named((await response.json()).job_id);
+    this.#reading.abort();
+    if (!this.#job) throw new SafelightError("The server named no job.", { code: "connection_lost", status: response.status });
   }
 
   /** A job that is over tells its events at once, so this takes a connection for a moment only. */

@@ -55,7 +55,8 @@ export class Safelight {
    * up. Aborting `options.signal` cancels the job; leaving the loop leaves it running.
    */
   async *stream(prompt, options = {}) {
-    const settings = { ...this.#options, ...options };
+    const partialImages = options.partialImages ?? options.partial_images ?? this.#options.partialImages;
+    const settings = { ...this.#options, ...options, partialImages };
     const run = new Run(settings, prompt, this.#url(settings));
     try {
       for await (const event of run.events()) {
