@@ -45,8 +45,8 @@ package struct WebhookMessage: Hashable, Sendable {
     }
 
     package static func newID() -> String {
-        var generator = SystemRandomNumberGenerator()
-        return "msg_" + Base32.encode(high: generator.next(), low: generator.next())
+        var generator = PooledRandomNumbers()
+        return Base32.encode("msg_", high: generator.next(), low: generator.next())
     }
 }
 
