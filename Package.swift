@@ -54,7 +54,8 @@ let package = Package(
         // Upstream side and client side. They meet only in ImageGeneration; neither may import the other.
         .target(
             name: "Providers", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, httpTypes],
-            resources: [.embedInCode("Queue/Presets/stages.json"), .embedInCode("Sync/Presets/sync.json")],
+            resources: ["stages", "fal", "replicate", "bfl"].map { .embedInCode("Queue/Presets/\($0).json") }
+                + [.embedInCode("Sync/Presets/sync.json")],
             swiftSettings: strictSettings),
         .target(
             name: "Dialects", dependencies: ["StreamCodecs", "ImageGeneration", nioCore, httpTypes],

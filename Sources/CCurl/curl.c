@@ -1,6 +1,7 @@
 #include "CCurl.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -107,6 +108,25 @@ CURLcode ccurl_easy_set_socket_observer(CURL *easy, struct ccurl_socket_observer
     SET(CURLOPT_OPENSOCKETDATA, observer);
     SET(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     SET(CURLOPT_CLOSESOCKETDATA, observer);
+    return CURLE_OK;
+}
+
+static curl_socket_t open_checked_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+    struct ccurl_socket_gate *gate = context;
+    const void *bytes = NULL;
+    if (address->family == AF_INET)
+        bytes = &((const struct sockaddr_in *)(const void *)&address->addr)->sin_addr;
+    else if (address->family == AF_INET6)
+        bytes = &((const struct sockaddr_in6 *)(const void *)&address->addr)->sin6_addr;
+    char text[INET6_ADDRSTRLEN];
+    if (bytes == NULL || inet_ntop(address->family, bytes, text, sizeof text) == NULL) return CURL_SOCKET_BAD;
+    if (!gate->check(gate->context, text)) return CURL_SOCKET_BAD;
+    return open_socket(gate->observer, purpose, address);
+}
+
+CURLcode ccurl_easy_set_socket_gate(CURL *easy, struct ccurl_socket_gate *gate) {
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_checked_socket);
+    SET(CURLOPT_OPENSOCKETDATA, gate);
     return CURLE_OK;
 }
 

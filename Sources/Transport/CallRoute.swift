@@ -17,8 +17,9 @@ final class CallRoute {
         guard origin.scheme == "http" || origin.scheme == "https" else {
             throw InvalidURL(what: "the scheme \(origin.scheme)")
         }
+        let isGuarded = call.connection.addresses.isGuarded
         let proxy =
-            call.connection.proxy ?? environment.proxy(scheme: origin.scheme, host: origin.host) ?? ""
+            isGuarded ? "" : call.connection.proxy ?? environment.proxy(scheme: origin.scheme, host: origin.host) ?? ""
         var ends = [origin]
         var isEncrypted = origin.scheme == "https"
         if !proxy.isEmpty {
@@ -30,7 +31,8 @@ final class CallRoute {
         self.origin = origin
         self.proxy = proxy
         self.isEncrypted = isEncrypted
-        self.lookups = ends.filter(\.needsLookup)
+        // What may be connected to is known only of names that are looked up here, localhost among them.
+        self.lookups = isGuarded ? [origin].filter { !$0.isNumeric } : ends.filter(\.needsLookup)
     }
 
     /// The last calls' headers, in libcurl's form.

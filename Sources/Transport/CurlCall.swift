@@ -21,6 +21,11 @@ final class CurlCall {
     private var openLookups = 0
     /// Set when a name did not resolve; the call then ends where it would have started.
     var lookupFailure: String?
+    /// Set when what it resolved to may not be connected to.
+    private(set) var addressRefusal: String?
+    /// The only addresses that a guarded call may be connected to.
+    private var vetted: [AddressBits] = []
+    private var gate: UnsafeMutablePointer<ccurl_socket_gate>?
 
     private var deadlines: CallDeadlines
     private var timer: (token: TimerHeap<TimerTarget>.Token, time: UInt64)?
@@ -61,11 +66,53 @@ final class CurlCall {
     func lookupEnded() { self.openLookups -= 1 }
 
     func addAddresses(_ addresses: String, of end: UpstreamOrigin) {
+        guard let addresses = self.vet(addresses, of: end) else { return }
         let list = self.addressList ?? CurlStringList()
         // "+" lets libcurl drop the entry in time.
         list.append("+\(end.host):\(end.port):\(addresses)")
         self.addressList = list
     }
+
+    /// An address that stands in the URL itself.
+    func vetNumericHost() {
+        let origin = self.route.origin
+        if origin.isNumeric { _ = self.vet(origin.host, of: origin) }
+    }
+
+    /// Those of a comma-separated list that the call may be connected to; nil where none is.
+    private func vet(_ addresses: String, of end: UpstreamOrigin) -> String? {
+        let policy = self.request.connection.addresses
+        guard policy.isGuarded else { return addresses }
+        var admitted: [Substring] = []
+        for text in addresses.split(separator: ",") {
+            let bare = text.hasPrefix("[") && text.hasSuffix("]") ? text.dropFirst().dropLast() : text
+            guard let address = AddressBits(String(bare)), policy.admits(address) else { continue }
+            self.vetted.append(address)
+            admitted.append(text)
+        }
+        guard admitted.isEmpty else { return admitted.joined(separator: ",") }
+        self.addressRefusal = "\(end.host) leads to \(addresses)"
+        return nil
+    }
+
+    /// Asked before a socket is made: whatever libcurl was told, it connects to a vetted address or to none.
+    func mayConnect(to address: String) -> Bool {
+        guard let address = AddressBits(address) else { return false }
+        return self.request.connection.addresses.admits(address) && self.vetted.contains(address)
+    }
+
+    /// Sockets of a guarded call are made through this. Lives as long as the call.
+    func openGate(_ observer: UnsafeMutablePointer<ccurl_socket_observer>) -> UnsafeMutablePointer<ccurl_socket_gate> {
+        let gate = self.gate ?? .allocate(capacity: 1)
+        gate.initialize(
+            to: ccurl_socket_gate(
+                observer: observer, context: Unmanaged.passUnretained(self).toOpaque(),
+                check: CurlCallbacks.addressCheck))
+        self.gate = gate
+        return gate
+    }
+
+    deinit { self.gate?.deallocate() }
 
     // MARK: End
 

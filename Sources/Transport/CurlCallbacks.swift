@@ -38,6 +38,13 @@ enum CurlCallbacks {
         }
     }
 
+    static let addressCheck: ccurl_address_check = { context, address in
+        guard let context, let address else { return false }
+        return Unmanaged<CurlCall>.fromOpaque(context)._withUnsafeGuaranteedRef {
+            $0.mayConnect(to: String(cString: address))
+        }
+    }
+
     static let socket: ccurl_socket_callback = { _, socket, what, context, assigned in
         guard let context else { return -1 }
         return Unmanaged<CurlShard>.fromOpaque(context)._withUnsafeGuaranteedRef {

@@ -111,6 +111,12 @@ final class CurlEasyHandle {
             try self.set(CURLOPT_FRESH_CONNECT, isEncrypted ? 0 : 1)
             try self.set(CURLOPT_FORBID_REUSE, isEncrypted ? 0 : 1)
         }
+        if call.request.connection.addresses.isGuarded {
+            // A connection of before, or one that is kept for later, would pass by the check of its address.
+            try self.set(CURLOPT_FRESH_CONNECT, 1)
+            try self.set(CURLOPT_FORBID_REUSE, 1)
+            try self.set(CURLOPT_NOPROXY, "*")
+        }
         // Our own deadline ends the call; libcurl's decides when it turns to the next address.
         if let connect = call.request.timeouts.connect {
             let milliseconds = (connect.nanosecondsClamped.addingClamped(999_999)) / 1_000_000

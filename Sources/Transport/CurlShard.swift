@@ -37,8 +37,11 @@ final class CurlShard {
 
     var idleConnections: Int { max(0, self.openSockets - self.watchedSockets) }
 
-    func add(_ easy: CurlEasyHandle) throws(CurlError) {
+    func add(_ easy: CurlEasyHandle, for call: CurlCall) throws(CurlError) {
         try easy.check(ccurl_easy_set_socket_observer(easy.raw, self.observer))
+        if call.request.connection.addresses.isGuarded {
+            try easy.check(ccurl_easy_set_socket_gate(easy.raw, call.openGate(self.observer)))
+        }
         guard curl_multi_add_handle(self.multi, easy.raw) == CURLM_OK else {
             throw CurlError(code: CURLE_FAILED_INIT)
         }

@@ -12,11 +12,14 @@ package final class CurlTransport: UpstreamTransport {
     /// libcurl's own initialisation, once per process.
     private static let globalResult = ccurl_global_init()
 
-    package init(_ configuration: TransportConfiguration = .init()) throws(TransportStartError) {
+    package convenience init(_ configuration: TransportConfiguration = .init()) throws(TransportStartError) {
+        try self.init(configuration, resolver: NameResolver())
+    }
+
+    init(_ configuration: TransportConfiguration, resolver: NameResolver) throws(TransportStartError) {
         guard Self.globalResult == CURLE_OK else { throw TransportStartError(step: "libcurl", code: 0) }
         let count = max(1, configuration.threads ?? AvailableProcessors.count)
         let certificates = try CertificateBundle(additional: configuration.additionalCertificates)
-        let resolver = try NameResolver()
         let proxies = ProxyEnvironment.current()
         var threads: [TransportThread] = []
         for _ in 0..<count {

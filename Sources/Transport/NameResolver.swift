@@ -23,7 +23,13 @@ final class NameResolver: Sendable {
     /// Counts queued names; each thread takes one at a time.
     private let work: Int32
 
-    init() throws(TransportStartError) {
+    private let lookUp: @Sendable (String) -> NameResolution
+
+    /// - Parameter lookUp: blocks until it has the answer.
+    init(
+        lookUp: @escaping @Sendable (String) -> NameResolution = NameResolver.systemLookUp
+    ) throws(TransportStartError) {
+        self.lookUp = lookUp
         self.work = ccurl_wakeup_create(true)
         guard self.work >= 0 else { throw TransportStartError(step: "eventfd", code: errno) }
     }
@@ -86,7 +92,7 @@ final class NameResolver: Sendable {
 
     private func run() {
         while let name = self.nextName() {
-            self.complete(name, Self.lookUp(name))
+            self.complete(name, self.lookUp(name))
         }
     }
 
@@ -108,7 +114,7 @@ final class NameResolver: Sendable {
         for waiter in self.state.withLock({ $0.cache.complete(name, resolution, now: now) }) { waiter(resolution) }
     }
 
-    private static func lookUp(_ name: String) -> NameResolution {
+    @Sendable static func systemLookUp(_ name: String) -> NameResolution {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
             guard let addresses = buffer.baseAddress else { return .failure("no memory") }
             let code = ccurl_lookup(name, addresses, buffer.count)

@@ -41,6 +41,7 @@ final class TransportLoop {
     private struct RouteKey: Hashable {
         let url: String
         let proxy: String?
+        let isGuarded: Bool
     }
 
     init(
@@ -198,7 +199,8 @@ final class TransportLoop {
 
     /// Calls to one upstream differ little in their URLs, and reading one costs more than remembering it.
     private func route(_ request: UpstreamCall) throws(CallRoute.InvalidURL) -> CallRoute {
-        let key = RouteKey(url: request.url, proxy: request.connection.proxy)
+        let key = RouteKey(
+            url: request.url, proxy: request.connection.proxy, isGuarded: request.connection.addresses.isGuarded)
         if let known = self.routes[key] { return known }
         let route = try CallRoute(request, environment: self.proxies)
         if self.routes.count >= Self.maximumRoutes { self.routes.removeAll(keepingCapacity: true) }
@@ -212,6 +214,7 @@ final class TransportLoop {
     }
 
     private func resolve(_ call: CurlCall, thread: TransportThread) {
+        call.vetNumericHost()
         for end in call.route.lookups {
             call.lookupStarted()
             let confined = ThreadConfined(call)
@@ -241,13 +244,14 @@ final class TransportLoop {
 
     private func attach(_ call: CurlCall) {
         if let detail = call.lookupFailure { return call.fail(.resolve, detail: detail) }
+        if let detail = call.addressRefusal { return call.fail(.refusedAddress, detail: detail) }
         guard let easy = self.freeHandles.popLast() ?? CurlEasyHandle(), let shard = self.shardWithRoom() else {
             return call.fail(.other, detail: "no memory for the call")
         }
         do {
             try easy.prepare(call, profile: self.profile)
             self.allowIdleConnections(shard, joining: 1)
-            try shard.add(easy)
+            try shard.add(easy, for: call)
             call.attachment = CurlCall.Attachment(easy: easy, shard: shard)
             _ = Unmanaged.passRetained(call)
         } catch {

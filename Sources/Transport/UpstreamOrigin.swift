@@ -42,6 +42,9 @@ struct UpstreamOrigin: Equatable, Sendable {
     var needsLookup: Bool {
         let host = self.host.lowercased()
         if host == "localhost" || host.hasSuffix(".localhost") { return false }
-        return ccurl_address_family(self.host) == 0
+        return !self.isNumeric
     }
+
+    /// An address in place of a name.
+    var isNumeric: Bool { ccurl_address_family(self.host) != 0 }
 }

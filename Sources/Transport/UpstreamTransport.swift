@@ -101,10 +101,14 @@ package struct UpstreamConnectionPolicy: Hashable, Sendable {
     package var version: HTTPVersion
     /// `http://host:port`, `socks5h://…`; nil for the environment's (`https_proxy`, `no_proxy`).
     package var proxy: String?
+    /// Anything but `any` resolves the name here, vets every address, connects to nothing but those, over a connection that no
+    /// other call ever shares; `proxy` and the environment's are not used. Default `any`.
+    package var addresses: AddressPolicy
 
-    package init(version: HTTPVersion = .http1, proxy: String? = nil) {
+    package init(version: HTTPVersion = .http1, proxy: String? = nil, addresses: AddressPolicy = .any) {
         self.version = version
         self.proxy = proxy
+        self.addresses = addresses
     }
 
     package enum HTTPVersion: String, Sendable { case http1 = "1.1", http2 = "2" }
@@ -137,6 +141,8 @@ package struct UpstreamFailure: Error, Sendable {
     package enum Reason: String, Sendable {
         /// The name does not resolve.
         case resolve
+        /// No address of the name may be connected to.
+        case refusedAddress = "refused_address"
         /// Refused, unreachable, reset before TLS was up.
         case connect
         /// TLS failed or the certificate is not trusted.

@@ -69,8 +69,10 @@ class Call:
         return json.loads(self.body)
 
     def answer(self, status, value, **headers):
-        body = json.dumps(value).encode()
-        self._head(status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
+        self.answer_bytes(status, json.dumps(value).encode(), "application/json", **headers)
+
+    def answer_bytes(self, status, body, media_type, **headers):
+        self._head(status, {"Content-Type": media_type, "Content-Length": str(len(body)), **headers})
         self._handler.wfile.write(body)
 
     def forward(self, port):
@@ -148,6 +150,9 @@ class Upstream:
                 self.handle_call()
 
             def do_GET(self):
+                self.handle_call()
+
+            def do_PUT(self):
                 self.handle_call()
 
             def do_DELETE(self):

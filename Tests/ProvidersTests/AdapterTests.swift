@@ -255,10 +255,25 @@ import Testing
 
     @Test func jobIDsAreEncoded() {
         let template = QueueCallTemplate(method: .get, url: [.base, .literal("/jobs/"), .jobID], headers: [:])
-        #expect(template.url(base: "b", jobID: "../x?y#z%", model: nil, links: [:]) == "b/jobs/..%2Fx%3Fy%23z%25")
+        #expect(template.url(.init(base: "b", jobID: "../x?y#z%")) == "b/jobs/..%2Fx%3Fy%23z%25")
         let model = QueueCallTemplate(method: .get, url: [.base, .literal("/"), .model], headers: [:])
-        #expect(model.url(base: "b", jobID: nil, model: "fal-ai/flux/dev", links: [:]) == "b/fal-ai/flux/dev")
-        #expect(model.url(base: "b", jobID: nil, model: "../../admin", links: [:]) == nil)
+        #expect(model.url(.init(base: "b", model: "fal-ai/flux/dev")) == "b/fal-ai/flux/dev")
+        #expect(model.url(.init(base: "b", model: "../../admin")) == nil)
+        #expect(model.url(.init(base: "b")) == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("https://a/s", "", [:], "https://a/s"),
+            ("https://a/s", "/stream", ["logs": "1"], "https://a/s/stream?logs=1"),
+            ("https://a/s?x=1", "/stream", ["logs": "1"], "https://a/s/stream?x=1&logs=1"),
+            ("https://a/s?logs=0", "", ["logs": "1"], "https://a/s?logs=0"),
+            ("https://a/s?logs", "", ["logs": "1"], "https://a/s?logs"),
+            ("https://a/s?x=1#f", "?y=2", [:], "https://a/s?x=1&y=2"), ("https://a/s#f", "/t", [:], "https://a/s/t"),
+            ("https://a/s?", "", ["id": "7"], "https://a/s?id=7"),
+        ] as [(String, String, [String: String], String)])
+    func addressesAreExtended(_ address: String, _ suffix: String, _ query: [String: String], _ expected: String) {
+        #expect(QueueURL.extended(address, by: suffix, query: query.map { ($0.key, $0.value) }) == expected)
     }
 
     @Test(
@@ -269,5 +284,15 @@ import Testing
         ] as [(String, Int?)])
     func progressBars(_ text: String, _ expected: Int?) {
         #expect(ProgressBar.percentage(in: ByteBuffer(string: text).readableBytesView) == expected)
+    }
+
+    @Test(
+        arguments: [
+            ("50% done", 50), ("step 7 of 28 (25%)", 25), ("at 100%", 100), ("10%, then 30%\nready", 30),
+            ("50%off", nil),
+            ("x=%s", nil), ("1000% sure", nil), ("", nil),
+        ] as [(String, Int?)])
+    func percentages(_ text: String, _ expected: Int?) {
+        #expect(ProgressBar.percentage(in: ByteBuffer(string: text).readableBytesView, form: .percent) == expected)
     }
 }

@@ -196,7 +196,7 @@ import Testing
         let definition = try QueueDefinition(
             layers: [
                 try JSONDocument(ByteBuffer(string: Self.definition)).root,
-                try QueuePresets.definition(named: "stages"),
+                try #require(QueuePreset.named("stages")).definition,
             ])
         let handles = [
             QueueHandle(jobID: "7"), QueueHandle(jobID: #"a"\{}%2F"#),

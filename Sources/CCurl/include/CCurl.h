@@ -49,6 +49,18 @@ struct ccurl_socket_observer {
 };
 CURLcode ccurl_easy_set_socket_observer(CURL *easy, struct ccurl_socket_observer *observer);
 
+/// `address` is numeric. False: no socket is made for it.
+typedef bool (*ccurl_address_check)(void *context, const char *address);
+
+/// Behind a gate sockets are made for addresses alone that the check lets through.
+struct ccurl_socket_gate {
+    struct ccurl_socket_observer *observer;
+    void *context;
+    ccurl_address_check check;
+};
+/// After the observer's, whose place it takes for opening. `gate` outlives the call.
+CURLcode ccurl_easy_set_socket_gate(CURL *easy, struct ccurl_socket_gate *gate);
+
 /// The certificate file libcurl was built to use, or NULL.
 const char *ccurl_default_certificates(void);
 

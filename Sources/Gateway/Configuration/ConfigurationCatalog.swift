@@ -6,7 +6,7 @@ package struct ConfigurationCatalog: Sendable {
     package var dialects: [DialectEntry]
     package var providers: [ProviderEntry]
     /// Presets of the `queue` provider.
-    package var presets: [String]
+    package var presets: [PresetEntry]
     /// Presets of the other providers that have any; only `sync` needs one.
     package var providerPresets: [String: [String]]
     /// Providers whose upstream side the simulator speaks.
@@ -51,8 +51,22 @@ package struct ConfigurationCatalog: Sendable {
         }
     }
 
+    package struct PresetEntry: Sendable {
+        package let name: String
+        /// Root of the service's API; nil where an upstream must say.
+        package let baseURL: String?
+        /// Where its pictures lie besides.
+        package let resultHosts: [HostPattern]
+
+        package init(name: String, baseURL: String? = nil, resultHosts: [HostPattern] = []) {
+            self.name = name
+            self.baseURL = baseURL
+            self.resultHosts = resultHosts
+        }
+    }
+
     package init(
-        dialects: [DialectEntry], providers: [ProviderEntry], presets: [String], simulated: Set<String>,
+        dialects: [DialectEntry], providers: [ProviderEntry], presets: [PresetEntry], simulated: Set<String>,
         laterDialects: [String], laterProviders: [String], laterPresets: [String],
         providerPresets: [String: [String]] = [:], simulatedPresets: [String: [String]] = [:]
     ) {
@@ -81,11 +95,14 @@ package struct ConfigurationCatalog: Sendable {
                 }
             }
         },
-        presets: ["stages"],
+        presets: QueuePreset.all.map {
+            PresetEntry(
+                name: $0.name, baseURL: $0.baseURL, resultHosts: $0.resultHosts.compactMap { HostPattern($0) })
+        },
         simulated: ["openai-images", "openai-responses", "automatic1111", "gemini", "sync", "queue"],
         laterDialects: [],
         laterProviders: ["comfyui"],
-        laterPresets: ["fal", "replicate", "bfl"],
+        laterPresets: [],
         providerPresets: [
             "openai-images": OpenAIImagesAdapter.presets, "openai-responses": OpenAIResponsesAdapter.presets,
             "gemini": GeminiAdapter.presets, "sync": SyncAdapter.presets,
@@ -95,5 +112,6 @@ package struct ConfigurationCatalog: Sendable {
         ])
 
     func dialect(named name: String) -> DialectEntry? { self.dialects.first { $0.name == name } }
+    func preset(named name: String) -> PresetEntry? { self.presets.first { $0.name == name } }
     func provider(named name: String) -> ProviderEntry? { self.providers.first { $0.name == name } }
 }

@@ -37,16 +37,19 @@ package enum UpstreamBase: Hashable, Sendable {
     case simulator
 }
 
-/// A host that result URLs may point at: an exact name, or `*.` and a domain for everything below it.
+/// A host that result URLs may point at: an exact name, or `*.` and a domain for everything below it; with a port where they
+/// name one that is not their scheme's own.
 package struct HostPattern: Hashable, Sendable {
-    /// Lower case; with a leading `*.` for a whole domain.
+    /// Lower case, without the port; with a leading `*.` for a whole domain.
     package let text: String
+    package let port: Int?
 
     package init?(_ text: String) {
-        let name = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
-        guard let host = NetworkNames.host(name), !text.hasPrefix("*.") || host.contains(".") else { return nil }
-        guard !host.contains(":") || text.hasPrefix("[") else { return nil }
-        self.text = text.lowercased()
+        let isDomain = text.hasPrefix("*.")
+        guard let (host, port) = NetworkNames.hostAndPort(isDomain ? text.dropFirst(2) : text[...]) else { return nil }
+        guard !isDomain || host.contains("."), !host.contains(":") || host.hasPrefix("[") else { return nil }
+        self.text = (isDomain ? "*." : "") + host.lowercased()
+        self.port = port
     }
 
     /// `host` as it stands in a URL, in any case; IPv6 in brackets.
@@ -133,7 +136,7 @@ enum NetworkNames {
         return nil
     }
 
-    private static func hostAndPort(_ authority: Substring) -> (host: Substring, port: Int?)? {
+    static func hostAndPort(_ authority: Substring) -> (host: Substring, port: Int?)? {
         var host = authority
         var port: Int?
         if let colon = authority.lastIndex(of: ":"), !authority.hasSuffix("]") {

@@ -10,8 +10,9 @@ extension RouteTable.Upstream {
         }
         return ProviderConfiguration(
             name: self.name, baseURL: baseURL, apiKey: apiKey, model: self.model,
-            maximumEventBytes: self.maximumEventBytes, preset: self.preset, headers: headers, query: self.query,
-            background: self.background)
+            maximumEventBytes: self.maximumEventBytes, preset: self.preset, definition: self.definition,
+            headers: headers,
+            query: self.query, background: self.background)
     }
 }
 

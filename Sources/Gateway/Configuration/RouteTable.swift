@@ -121,6 +121,8 @@ package struct RouteTable: Sendable {
         package let name: String
         package let provider: String
         package let preset: String?
+        /// Of a `queue`: all of it, or what replaces members of the preset's.
+        package let definition: JSONNode?
         package let base: UpstreamBase
         package let apiKey: Secret?
         /// Why it cannot be called now, safe to show to an operator: its key is not set. Nil: it can.
@@ -131,7 +133,7 @@ package struct RouteTable: Sendable {
         /// Nil: the environment's.
         package let proxy: String?
         package let maximumEventBytes: Int
-        /// Hosts that result URLs may point at; the simulator's own address comes on top.
+        /// Hosts that result URLs may point at, besides the upstream's own.
         package let resultHosts: [HostPattern]
         /// Result URLs may be plain http and lead into private networks. True for the simulator.
         package let privateNetwork: Bool

@@ -16,9 +16,9 @@ extension RouteTableBuilder {
         return entries.value.map { entry in
             var resolved = ResolvedUpstream(name: entry.name, timeouts: entry.value?.timeouts?.value)
             self.checkBase(entry)
-            guard let given = entry.value, let provider = self.provider(of: given), let base = given.baseURL else {
-                return resolved
-            }
+            guard let given = entry.value, let provider = self.provider(of: given),
+                let base = given.baseURL ?? self.presetBase(of: given)
+            else { return resolved }
             let upstream = self.upstream(entry.name, given, provider: provider.name, base: base)
             resolved.upstream = upstream
             resolved.capabilities = self.inspect(upstream, entry: entry, provider: provider)
@@ -28,12 +28,21 @@ extension RouteTableBuilder {
 
     private mutating func checkBase(_ entry: NamedEntry<RoutesFile.Upstream>) {
         guard let given = entry.value, !given.present.contains(.baseURL) else { return }
+        if self.presetBase(of: given) != nil { return }
         // Presets to come know their service's address.
         if let preset = given.preset?.value, self.catalog.laterPresets.contains(preset) { return }
         let expected = ValueForm<UpstreamBase>.upstreamBase.expected
         let place = ConfigurationPlace(
             path: entry.place.path + ".base_url", line: entry.place.line, column: entry.place.column)
         self.report("missing key \"base_url\"; expected \(expected)", at: place)
+    }
+
+    /// Where the service of the preset is, for an upstream that does not say.
+    private func presetBase(of given: RoutesFile.Upstream) -> Located<UpstreamBase>? {
+        guard !given.present.contains(.baseURL), let preset = given.preset,
+            let url = self.catalog.preset(named: preset.value)?.baseURL
+        else { return nil }
+        return Located(.url(url), at: preset.place)
     }
 
     private mutating func provider(of given: RoutesFile.Upstream) -> ConfigurationCatalog.ProviderEntry? {
@@ -46,13 +55,19 @@ extension RouteTableBuilder {
         let isQueue = provider.name == "queue"
         if !isQueue {
             guard self.checkPreset(given, provider: provider.name, at: name.place) else { return nil }
-        } else if let preset = given.preset, !self.catalog.presets.contains(preset.value) {
-            self.reportUnknown("preset", preset, known: self.catalog.presets, later: self.catalog.laterPresets)
+        } else if let preset = given.preset, self.catalog.preset(named: preset.value) == nil {
+            let known = self.catalog.presets.map(\.name)
+            self.reportUnknown("preset", preset, known: known, later: self.catalog.laterPresets)
             return nil
-        } else if isQueue, !given.present.contains(.preset) {
-            let expected = ConfigurationText.alternatives(self.catalog.presets.map { "\"\($0)\"" })
-            self.report("missing key \"preset\"; expected \(expected) for provider \"queue\"", at: name.place)
+        } else if isQueue, !given.present.contains(.preset), !given.present.contains(.definition) {
+            let expected = ConfigurationText.alternatives(self.catalog.presets.map { "\"\($0.name)\"" })
+            self.report(
+                "missing key \"preset\"; expected \(expected), or a \"definition\", for provider \"queue\"",
+                at: name.place)
             return nil
+        }
+        if let definition = given.definition, !isQueue, provider.name != "sync" {
+            self.report("only the providers \"queue\" and \"sync\" have a definition", at: definition.place)
         }
         return provider
     }
@@ -63,9 +78,10 @@ extension RouteTableBuilder {
     ) -> Bool {
         let known = self.catalog.providerPresets[provider] ?? []
         guard let preset = given.preset else {
-            guard provider == "sync" else { return true }
+            guard provider == "sync", !given.present.contains(.definition) else { return true }
             let expected = ConfigurationText.alternatives(known.map { "\"\($0)\"" })
-            self.report("missing key \"preset\"; expected \(expected) for provider \"sync\"", at: place)
+            self.report(
+                "missing key \"preset\"; expected \(expected), or a \"definition\", for provider \"sync\"", at: place)
             return false
         }
         if known.isEmpty {
@@ -102,20 +118,20 @@ extension RouteTableBuilder {
             self.report("the simulator does not speak preset \(shown) of provider \"\(provider)\"", at: base.place)
         }
         self.checkCallExtras(of: given, provider: provider)
-        var host: HostPattern?
-        if case .url(let text) = base.value, let url = NetworkNames.webURL(text) {
-            host = HostPattern(url.host)
-            if !url.isSecure, given.apiKey != nil, !self.isLocal(url.host) {
-                let shown = ConfigurationText.quoted(name)
-                self.report("the key of \(shown) is sent unencrypted; expected https", at: base.place, .warning)
-            }
+        if case .url(let text) = base.value, let url = NetworkNames.webURL(text), !url.isSecure, given.apiKey != nil,
+            !self.isLocal(url.host)
+        {
+            let shown = ConfigurationText.quoted(name)
+            self.report("the key of \(shown) is sent unencrypted; expected https", at: base.place, .warning)
         }
+        let preset = given.preset.flatMap { self.catalog.preset(named: $0.value) }
         let (key, reason) = self.apiKey(of: given, upstream: name)
         return RouteTable.Upstream(
-            name: name, provider: provider, preset: given.preset?.value, base: base.value, apiKey: key,
+            name: name, provider: provider, preset: given.preset?.value, definition: given.definition?.value,
+            base: base.value, apiKey: key,
             unavailableReason: reason, model: given.model?.value, http: given.http?.value ?? .http1,
             proxy: given.proxy?.value, maximumEventBytes: given.event?.value ?? 64 << 20,
-            resultHosts: given.resultHosts?.value.map(\.value) ?? [host].compactMap(\.self),
+            resultHosts: given.resultHosts?.value.map(\.value) ?? preset?.resultHosts ?? [],
             privateNetwork: given.privateNetwork?.value ?? isSimulated,
             headers: Self.pairs(given.headers), query: Self.pairs(given.query),
             background: given.background?.value ?? false, steadiness: Self.steadiness(given))
@@ -188,6 +204,10 @@ extension RouteTableBuilder {
             "base_url": entry.value?.baseURL?.place, "api_key": entry.value?.apiKey?.place,
             "model": entry.value?.model?.place,
         ]
+        if key.hasPrefix("definition"), let place = entry.value?.definition?.place {
+            return ConfigurationPlace(
+                path: place.path + key.dropFirst("definition".count), line: place.line, column: place.column)
+        }
         return known[key].flatMap(\.self) ?? entry.place
     }
 }

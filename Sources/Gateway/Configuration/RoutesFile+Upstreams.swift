@@ -1,11 +1,16 @@
+package import StreamCodecs
+
 extension RoutesFile {
     /// An entry of `upstreams`.
     package struct Upstream: Sendable {
         /// API family: `openai-images`, `queue`. Required.
         package let provider: Located<String>?
-        /// Which service a `queue` or `sync` speaks, required there; in which points a service of another provider differs.
+        /// Which service a `queue` or `sync` speaks, required there without a `definition`; in which points a service of another
+        /// provider differs.
         package let preset: Located<String>?
-        /// Root of the API, or `simulator:`. Required, as no preset of this release brings its own.
+        /// How a `queue` or `sync` speaks to its service, or what it does otherwise than its preset.
+        package let definition: Located<JSONNode>?
+        /// Root of the API, or `simulator:`. Required where no preset brings its own.
         package let baseURL: Located<UpstreamBase>?
         /// The first that is set is sent. All unset: the upstream is unavailable. Absent: none is sent.
         package let apiKey: Located<[SecretReference]>?
@@ -19,7 +24,7 @@ extension RoutesFile {
         package let timeouts: Located<Timeouts>?
         /// Largest event or JSON answer. Default 64 MiB, 64 KiB…1 GiB.
         package let event: Located<Int>?
-        /// Hosts that result URLs may point at. Default: the host of `base_url`.
+        /// Hosts that result URLs may point at, besides that of `base_url`. Default: the preset's.
         package let resultHosts: Located<[Located<HostPattern>]>?
         /// Whether result URLs may be plain http and lead into private networks. Default false.
         package let privateNetwork: Located<Bool>?
@@ -41,7 +46,7 @@ extension RoutesFile {
         package let present: Set<Key>
 
         package enum Key: String, ConfigurationKey {
-            case provider, preset
+            case provider, preset, definition
             case baseURL = "base_url"
             case apiKey = "api_key"
             case model, http, proxy, timeouts, event
@@ -113,6 +118,7 @@ extension RoutesFile.Upstream: ConfigurationObject {
     init(_ reader: ObjectReader<Key>) {
         self.provider = reader.require(.provider, .word)
         self.preset = reader.read(.preset, .word)
+        self.definition = reader.read(.definition, .anyObject)
         self.baseURL = reader.read(.baseURL, .upstreamBase)
         self.apiKey = reader.read(.apiKey, .secret)
         self.model = reader.read(.model, .text(limit: 256))

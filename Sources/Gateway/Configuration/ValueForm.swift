@@ -72,6 +72,13 @@ extension ValueForm where Value: RawRepresentable & CaseIterable, Value.RawValue
     }
 }
 
+extension ValueForm<JSONNode> {
+    /// An object that somebody else looks into.
+    static var anyObject: Self {
+        ValueForm("an object") { $0.node.kind == .object ? $0.node : nil }
+    }
+}
+
 extension ValueForm<Bool> {
     static var boolean: Self {
         ValueForm("true or false") { $0.node.boolean }

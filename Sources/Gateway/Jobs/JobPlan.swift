@@ -44,10 +44,10 @@ package struct UpstreamTarget: Sendable {
     /// What is said in `completed` where the upstream names no model itself.
     package var model: String?
     package var connection: UpstreamConnectionPolicy
-    /// Hosts besides the upstream's own from which its pictures may be fetched.
+    /// Hosts besides that of ``baseURL`` from which its pictures may be fetched.
     package var resultHosts: [HostPattern]
-    /// The upstream's own host, lower case.
-    package var host: String
+    /// Root of the upstream's API.
+    package var baseURL: String
     /// Result URLs may be plain HTTP and lead into private networks.
     package var allowsPrivateNetwork: Bool
     /// How it fares, and who is with it.
@@ -56,14 +56,14 @@ package struct UpstreamTarget: Sendable {
     package init(
         name: String, adapter: any ProviderAdapter, model: String? = nil,
         connection: UpstreamConnectionPolicy = .init(),
-        resultHosts: [HostPattern] = [], host: String, allowsPrivateNetwork: Bool = false
+        resultHosts: [HostPattern] = [], baseURL: String, allowsPrivateNetwork: Bool = false
     ) {
         self.name = name
         self.adapter = adapter
         self.model = model
         self.connection = connection
         self.resultHosts = resultHosts
-        self.host = host
+        self.baseURL = baseURL
         self.allowsPrivateNetwork = allowsPrivateNetwork
         self.condition = UpstreamCondition(name: name)
     }

@@ -67,9 +67,6 @@ final class LiveTable: Sendable {
             throw UpstreamProblem(upstream: upstream.name, message: "provider \(upstream.provider) is not known")
         }
         let base = try Self.baseURL(upstream, simulator: simulator)
-        guard let host = NetworkNames.webURL(base)?.host else {
-            throw UpstreamProblem(upstream: upstream.name, message: "base_url \(base) is not a plain URL")
-        }
         let configuration = upstream.providerConfiguration(baseURL: base, apiKey: upstream.apiKey?.reveal())
         do {
             return UpstreamTarget(
@@ -77,7 +74,7 @@ final class LiveTable: Sendable {
                 connection: UpstreamConnectionPolicy(
                     version: upstream.http == .http2 ? .http2 : .http1,
                     proxy: upstream.base == .simulator ? "" : upstream.proxy),
-                resultHosts: upstream.resultHosts, host: host, allowsPrivateNetwork: upstream.privateNetwork)
+                resultHosts: upstream.resultHosts, baseURL: base, allowsPrivateNetwork: upstream.privateNetwork)
         } catch {
             throw UpstreamProblem(upstream: upstream.name, message: "\(error.key): \(error.message)")
         }
@@ -97,8 +94,11 @@ final class LiveTable: Sendable {
 
 /// Where the simulator speaks each provider's API, below its root.
 package enum SimulatorPaths {
-    package static func root(provider: String, preset: String? = nil) -> String {
+    package static func root(provider: String, preset: String?) -> String {
         switch (provider, preset) {
+        case ("queue", "fal"): "/fal"
+        case ("queue", "replicate"): "/replicate/v1"
+        case ("queue", "bfl"): "/bfl/v1"
         case ("queue", _): "/api/v1/images"
         case ("gemini", _), ("sync", "imagen"): "/v1beta"
         case ("automatic1111", _), ("sync", "stability"): ""

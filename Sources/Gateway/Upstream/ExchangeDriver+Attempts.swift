@@ -61,7 +61,7 @@ extension ExchangeDriver {
 
         private static func urlPolicy(_ target: UpstreamTarget) -> ResultURLPolicy {
             ResultURLPolicy(
-                ownHost: target.host, hosts: target.resultHosts, allowsPrivateNetwork: target.allowsPrivateNetwork)
+                base: target.baseURL, hosts: target.resultHosts, allowsPrivateNetwork: target.allowsPrivateNetwork)
         }
 
         // Exchanges number their calls and timers from anywhere; those of an earlier attempt must not be taken for this one's.

@@ -214,15 +214,6 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func send(_ call: ExchangeCall, _ number: Int) {
-        if call.purpose == .resultURL {
-            do {
-                try self.attempt.urlPolicy.check(call.url)
-            } catch {
-                self.lines.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
-                self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
-                return
-            }
-        }
         self.purposes[number] = call.purpose
         if call.purpose == .submit, let recorder = self.environment.recorder {
             self.submit(call, number, recorder)
@@ -234,6 +225,17 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func transmit(_ call: ExchangeCall, _ number: Int) {
+        let usual = self.attempt.target.connection
+        let connection: UpstreamConnectionPolicy
+        do {
+            connection =
+                call.purpose == .resultURL
+                ? try self.attempt.urlPolicy.connection(for: call.url, usual: usual) : usual
+        } catch {
+            self.purposes[number] = nil
+            self.lines.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
+            return self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
+        }
         if call.purpose == .submit {
             self.hasSubmitted = true
             self.assembler.submitted()
@@ -242,7 +244,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.session?.send(
             UpstreamCall(
                 method: call.method, url: call.url, headers: call.headers, body: call.body,
-                timeouts: self.timeouts(call.purpose), connection: self.attempt.target.connection,
+                timeouts: self.timeouts(call.purpose), connection: connection,
                 maximumResponseBytes: call.maximumResponseBytes),
             id: self.attempt.callID(number))
     }

@@ -11,6 +11,7 @@ extension UpstreamFailure {
         case .status, .events, .result, .resultURL: billed = .maybe
         case .cancel: billed = .no
         }
+        if self.reason == .refusedAddress { return ResultURLPolicy.refusal(self.detail) }
         let (code, message) = self.meaning(upstream)
         return GatewayError(code, message, billed: billed, cause: "\(self.reason.rawValue): \(self.detail)")
     }
@@ -18,6 +19,7 @@ extension UpstreamFailure {
     private func meaning(_ upstream: String) -> (GatewayError.Code, String) {
         switch self.reason {
         case .resolve: (.upstreamUnreachable, "The name of \(upstream) does not resolve.")
+        case .refusedAddress: (.resultURLRefused, "\(upstream) named an address the gateway does not connect to.")
         case .connect: (.upstreamUnreachable, "\(upstream) cannot be reached.")
         case .tls: (.upstreamUnreachable, "No trusted TLS connection to \(upstream) can be made.")
         case .connectTimeout: (.upstreamTimeout, "\(upstream) did not accept the connection in time (connect).")

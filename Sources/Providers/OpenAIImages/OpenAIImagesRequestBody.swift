@@ -116,12 +116,7 @@ extension OpenAIImagesRequestBody {
 extension OpenAIImagesRequestBody {
     /// Some picture is only named, which a form cannot say.
     private var hasReferences: Bool {
-        (self.request.images + [self.request.mask].compactMap(\.self)).contains { image in
-            switch image.content {
-            case .url, .fileID: true
-            case .bytes, .base64: false
-            }
-        }
+        (self.request.images + [self.request.mask].compactMap(\.self)).contains(where: \.isReference)
     }
 
     private func json() -> [ByteBuffer] {

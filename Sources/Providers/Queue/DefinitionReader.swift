@@ -30,6 +30,24 @@ struct DefinitionReader {
         self.layers.lazy.compactMap { $0[key] }.first.flatMap { $0.isNull ? nil : $0 }
     }
 
+    /// The member of every layer that has it, up to one that takes it away.
+    func nodes(_ key: String) -> [JSONNode] {
+        var nodes: [JSONNode] = []
+        for node in self.layers.compactMap({ $0[key] }) {
+            if node.isNull { break }
+            nodes.append(node)
+        }
+        return nodes
+    }
+
+    /// Of an object whose keys are names.
+    func memberKeys() throws(ProviderConfigurationProblem) -> [String] {
+        guard let object = self.layers.first, object.kind == .object else {
+            throw self.problem(nil, "expected an object")
+        }
+        return object.members.map(\.key)
+    }
+
     func object(_ key: String) -> DefinitionReader? {
         self.node(key).map { DefinitionReader([$0], path: "\(self.path).\(key)") }
     }

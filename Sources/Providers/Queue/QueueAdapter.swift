@@ -14,11 +14,15 @@ package struct QueueAdapter: ProviderAdapter {
         self.configuration = configuration
         var layers: [JSONNode] = []
         if let own = configuration.definition { layers.append(own) }
-        if let preset = configuration.preset { layers.append(try QueuePresets.definition(named: preset)) }
+        if let name = configuration.preset {
+            guard let preset = QueuePreset.named(name) else {
+                throw ProviderConfigurationProblem(key: "preset", message: "expected one of \(QueuePreset.choice)")
+            }
+            layers.append(preset.definition)
+        }
         guard !layers.isEmpty else {
             throw ProviderConfigurationProblem(
-                key: "preset", message: "expected one of \(QueuePresets.names.joined(separator: ", ")), or a definition"
-            )
+                key: "preset", message: "expected one of \(QueuePreset.choice), or a definition")
         }
         self.definition = try QueueDefinition(layers: layers)
     }
@@ -27,13 +31,13 @@ package struct QueueAdapter: ProviderAdapter {
         var parameters = self.definition.body.unifiedNames
         parameters.subtract(["prompt", "model"])
         return ProviderCapabilities(
-            operations: self.definition.operations, previews: false, maximumCount: self.definition.maximumCount,
-            parameters: parameters, resumable: true)
+            operations: self.definition.operations, previews: self.definition.namedEvents.values.contains(.preview),
+            maximumCount: self.definition.maximumCount, parameters: parameters, resumable: true)
     }
 
     package func makeExchange(for job: ExchangeJob) throws(GatewayError) -> any ProviderExchange {
         try self.capabilities.check(job.request, upstream: self.configuration.name)
-        return QueueExchange(job: job, definition: self.definition, configuration: self.configuration)
+        return try QueueExchange(job: job, definition: self.definition, configuration: self.configuration)
     }
 
     /// Capabilities are not asked again: the upstream has taken the request already.
@@ -42,23 +46,6 @@ package struct QueueAdapter: ProviderAdapter {
     ) throws(GatewayError) -> (any ProviderExchange)? {
         QueueHandle(handle, definition: self.definition, base: self.configuration.baseURL).map {
             QueueExchange(resuming: $0, job: job, definition: self.definition, configuration: self.configuration)
-        }
-    }
-}
-
-/// Definitions that come with the gateway.
-enum QueuePresets {
-    static let names = ["stages"]
-
-    static func definition(named name: String) throws(ProviderConfigurationProblem) -> JSONNode {
-        guard name == "stages" else {
-            throw ProviderConfigurationProblem(
-                key: "preset", message: "expected one of \(self.names.joined(separator: ", "))")
-        }
-        do throws(JSONSyntaxError) {
-            return try JSONDocument(ByteBuffer(bytes: PackageResources.stages_json)).root
-        } catch {
-            throw ProviderConfigurationProblem(key: "preset", message: "line \(error.line): \(error.message)")
         }
     }
 }

@@ -4,50 +4,90 @@ import NIOCore
 import StreamCodecs
 
 extension QueueDefinition {
-    private static let keys = [
+    /// All members; the manual and the published schema are held to them.
+    static let keys = [
         "operations", "maximum_count", "key", "follow", "submit", "submit_stream", "status", "events", "result",
-        "cancel",
-        "body", "poll", "link_hosts", "links", "job_id", "state", "failure", "progress", "queue_position", "estimate",
-        "message", "images",
+        "cancel", "body", "body_form", "poll", "link_hosts", "links", "job_id", "state", "failure", "removed",
+        "progress", "queue_position", "estimate", "message", "images",
     ]
 
-    /// - Parameter layers: objects of members; those of an earlier one replace those of a later one whole.
+    /// - Parameter layers: objects of members. Those of an earlier one replace those of a later one whole, but for
+    ///   `body`, which is merged member by member. `null` takes a member away.
     init(layers: [JSONNode]) throws(ProviderConfigurationProblem) {
         let reader = DefinitionReader(layers, path: "definition")
         try reader.check(keys: Self.keys)
         let links = try Self.links(reader)
-        func call(_ key: String) throws(ProviderConfigurationProblem) -> QueueCallTemplate? {
+        func call(_ key: String, also more: [String] = []) throws(ProviderConfigurationProblem) -> QueueCallTemplate? {
             try reader.object(key).map { value throws(ProviderConfigurationProblem) in
-                try QueueCallTemplate(value, links: links)
+                try QueueCallTemplate(value, links: links, also: more)
             }
         }
         guard let submit = try call("submit") else { throw reader.problem("submit", "is missing") }
         guard let status = try call("status") else { throw reader.problem("status", "is missing") }
-        guard let body = reader.node("body") else { throw reader.problem("body", "is missing") }
+        let bodies = reader.nodes("body")
+        guard !bodies.isEmpty else { throw reader.problem("body", "is missing") }
         self.submit = submit
         self.status = status
         self.submitStream = try call("submit_stream")
-        self.events = try call("events")
+        self.events = try call("events", also: ["named"])
+        self.namedEvents = try Self.namedEvents(reader.object("events")?.object("named"))
         self.result = try call("result")
         self.cancel = try call("cancel")
-        self.body = try QueueTemplate(body, path: "definition.body", depth: 0)
+        self.body = try QueueTemplate(bodies, path: "definition.body", depth: 0)
+        self.bodyForm = try reader.choice("body_form", of: BodyForm.self) ?? .json
         self.operations = try Self.operations(reader)
         self.maximumCount = try reader.integer("maximum_count", in: 1...16) ?? 1
         self.key = try Self.key(reader.object("key"))
         self.follow = try reader.choice("follow", of: Follow.self) ?? .poll
         self.poll = try Self.poll(reader.object("poll"))
-        self.linkHosts = try reader.strings("link_hosts").map { $0.lowercased() }
+        self.linkHosts = try Self.hosts(reader)
+        self.failureCodes = try Self.failureCodes(reader.object("failure")?.object("codes"))
         self.reply = try QueueReplyPaths(reader)
         if self.follow == .events, self.events == nil { throw reader.problem("events", "is missing, though followed") }
         if self.follow == .submit, self.submitStream == nil {
             throw reader.problem("submit_stream", "is missing, though followed")
         }
+        if self.bodyForm == .multipart, !self.body.isObject {
+            throw reader.problem("body", "expected an object for a multipart form")
+        }
+    }
+
+    private static func namedEvents(
+        _ reader: DefinitionReader?
+    ) throws(ProviderConfigurationProblem) -> [String: EventUse] {
+        var uses: [String: EventUse] = [:]
+        guard let reader else { return uses }
+        for key in try reader.memberKeys() { uses[key] = try reader.choice(key, of: EventUse.self) }
+        return uses
+    }
+
+    private static func failureCodes(
+        _ reader: DefinitionReader?
+    ) throws(ProviderConfigurationProblem) -> QueueFailureCodes {
+        var codes = QueueFailureCodes()
+        guard let reader else { return codes }
+        for key in try reader.memberKeys() {
+            if let meaning = try reader.choice(key, of: QueueFailureCodes.Meaning.self) {
+                codes.meanings.append((key, meaning))
+            }
+        }
+        return codes
+    }
+
+    private static func hosts(_ reader: DefinitionReader) throws(ProviderConfigurationProblem) -> [String] {
+        let hosts = try reader.strings("link_hosts").map { $0.lowercased() }
+        for host in hosts {
+            let name = host.hasPrefix("*.") ? String(host.dropFirst(2)) : host
+            guard StrictURL("https://\(name)")?.host == name, !host.hasPrefix("*.") || name.contains(".") else {
+                throw reader.problem("link_hosts", "expected hosts such as \"api.example\" or \"*.api.example\"")
+            }
+        }
+        return hosts
     }
 
     private static func links(_ reader: DefinitionReader) throws(ProviderConfigurationProblem) -> [String] {
         guard let links = reader.object("links") else { return [] }
-        try links.check(keys: links.layers[0].members.map(\.key))
-        return links.layers[0].members.map(\.key)
+        return try links.memberKeys()
     }
 
     private static func operations(
@@ -90,8 +130,10 @@ extension QueueDefinition {
 }
 
 extension QueueCallTemplate {
-    init(_ reader: DefinitionReader, links: [String]) throws(ProviderConfigurationProblem) {
-        try reader.check(keys: ["method", "url", "headers"])
+    init(
+        _ reader: DefinitionReader, links: [String], also more: [String] = []
+    ) throws(ProviderConfigurationProblem) {
+        try reader.check(keys: ["method", "url", "query", "headers"] + more)
         let methods: [String: HTTPRequest.Method] = [
             "GET": .get, "POST": .post, "PUT": .put, "PATCH": .patch, "DELETE": .delete,
         ]
@@ -100,24 +142,44 @@ extension QueueCallTemplate {
         }
         self.method = method
         guard let url = try reader.string("url") else { throw reader.problem("url", "is missing") }
-        self.url = try Self.parts(url, links: links, reader)
-        self.headers = [:]
+        self.url = try Self.parts(url, links: links, reader, "url")
+        switch self.url.first {
+        // The key goes where the configuration says, never where a template's own host is.
+        case .base, .link: break
+        default: throw reader.problem("url", "must begin with {base} or one of links")
+        }
+        self.query = []
+        if let query = reader.object("query") {
+            for name in try query.memberKeys() {
+                guard !name.isEmpty, QueueURL.encoded(name, keeping: "-._~") == name else {
+                    throw query.problem(nil, "expected names of letters, digits, \"-\", \".\", \"_\" and \"~\"")
+                }
+                guard let value = try query.string(name) else { continue }
+                self.query.append((name, try Self.parts(value, links: links, query, name)))
+            }
+        }
+        self.headers = try Self.headers(reader)
+    }
+
+    private static func headers(_ reader: DefinitionReader) throws(ProviderConfigurationProblem) -> HTTPFields {
+        var headers: HTTPFields = [:]
         for member in reader.object("headers")?.layers[0].members ?? [] {
             guard let name = HTTPField.Name(member.key), let value = member.value.string,
                 value.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
             else { throw reader.problem("headers", "expected header names with printable ASCII values") }
-            self.headers[name] = value
+            headers[name] = value
         }
+        return headers
     }
 
     private static func parts(
-        _ url: String, links: [String], _ reader: DefinitionReader
+        _ text: String, links: [String], _ reader: DefinitionReader, _ key: String
     ) throws(ProviderConfigurationProblem) -> [URLPart] {
         var parts: [URLPart] = []
-        for (index, piece) in url.split(separator: "{", omittingEmptySubsequences: false).enumerated() {
+        for (index, piece) in text.split(separator: "{", omittingEmptySubsequences: false).enumerated() {
             var literal = piece
             if index > 0 {
-                guard let end = piece.firstIndex(of: "}") else { throw reader.problem("url", "has a { without its }") }
+                guard let end = piece.firstIndex(of: "}") else { throw reader.problem(key, "has a { without its }") }
                 let name = String(piece[..<end])
                 literal = piece[piece.index(after: end)...]
                 switch name {
@@ -127,21 +189,17 @@ extension QueueCallTemplate {
                 default:
                     guard links.contains(name) else {
                         throw reader.problem(
-                            "url", "{\(name.prefix(64))} is neither base, job_id, model nor one of links")
+                            key, "{\(name.prefix(64))} is neither base, job_id, model nor one of links")
                     }
                     parts.append(.link(name))
                 }
             }
             guard literal.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-                throw reader.problem("url", "expected visible ASCII")
+                throw reader.problem(key, "expected visible ASCII")
             }
             if !literal.isEmpty { parts.append(.literal(String(literal))) }
         }
-        switch parts.first {
-        // The key goes where the configuration says, never where a template's own host is.
-        case .base, .link: return parts
-        default: throw reader.problem("url", "must begin with {base} or one of links")
-        }
+        return parts
     }
 }
 
@@ -151,22 +209,28 @@ extension QueueReplyPaths {
         self.jobID = try table.indexes(reader, "job_id")
         self.links = []
         if let links = reader.object("links") {
-            for key in links.layers[0].members.map(\.key) { self.links.append((key, try table.indexes(links, key))) }
+            for key in try links.memberKeys() { self.links.append((key, try table.indexes(links, key))) }
         }
         guard let state = reader.object("state") else { throw reader.problem("state", "is missing") }
         try state.check(keys: ["paths", "map"])
         self.state = try table.indexes(state, "paths")
         self.states = try Self.states(state)
         let failure = reader.object("failure")
-        try failure?.check(keys: ["when", "code", "message"])
+        try failure?.check(keys: ["when", "code", "message", "codes"])
         self.failureWhen = try table.indexes(failure, "when")
         self.failureCode = try table.indexes(failure, "code")
         self.failureMessage = try table.indexes(failure, "message")
+        self.removed = try table.indexes(reader, "removed")
         let progress = reader.object("progress")
-        try progress?.check(keys: ["paths", "scale", "log"])
+        try progress?.check(keys: ["paths", "scale", "stage", "log", "log_form"])
         self.progress = try table.indexes(progress, "paths")
         self.progressScale = try progress?.positive("scale") ?? 1
+        self.progressStage = try progress?.choice("stage", of: QueueState.self)
+        if let stage = self.progressStage, stage.stage == nil {
+            throw reader.problem("progress.stage", "expected queued, processing, generating or uploading")
+        }
         self.progressLog = try table.indexes(progress, "log")
+        self.progressLogForm = try progress?.choice("log_form", of: ProgressBar.Form.self) ?? .bar
         self.queuePosition = try table.indexes(reader, "queue_position")
         let estimate = reader.object("estimate")
         try estimate?.check(keys: ["paths", "unit"])
@@ -184,7 +248,7 @@ extension QueueReplyPaths {
             throw reader.problem("map", "expected an object")
         }
         var states: [String: QueueState] = [:]
-        for key in map.layers[0].members.map(\.key) { states[key] = try map.choice(key, of: QueueState.self) }
+        for key in try map.memberKeys() { states[key] = try map.choice(key, of: QueueState.self) }
         guard states.values.contains(.succeeded) else { throw reader.problem("map", "no state means \"succeeded\"") }
         return states
     }
@@ -195,11 +259,12 @@ extension QueueReplyPaths {
         var images: [Images] = []
         for node in reader.node("images")?.elements ?? [] {
             let source = DefinitionReader([node], path: "definition.images")
-            try source.check(keys: ["url", "base64", "width", "height", "format", "revised_prompt"])
+            try source.check(keys: ["url", "base64", "width", "height", "format", "revised_prompt", "refused"])
             let entry = Images(
                 url: try table.single(source, "url"), base64: try table.single(source, "base64"),
                 width: try table.single(source, "width"), height: try table.single(source, "height"),
-                format: try table.single(source, "format"), revisedPrompt: try table.single(source, "revised_prompt"))
+                format: try table.single(source, "format"), revisedPrompt: try table.single(source, "revised_prompt"),
+                refused: try table.single(source, "refused"))
             guard entry.url != nil || entry.base64 != nil else {
                 throw source.problem(nil, "each entry needs url or base64")
             }
@@ -208,63 +273,4 @@ extension QueueReplyPaths {
         guard !images.isEmpty else { throw reader.problem("images", "expected a list with at least one entry") }
         return images
     }
-}
-
-extension QueueTemplate {
-    init(_ node: JSONNode, path: String, depth: Int) throws(ProviderConfigurationProblem) {
-        guard depth < 32 else { throw ProviderConfigurationProblem(key: path, message: "is nested too deep") }
-        switch node.kind {
-        case .string:
-            guard let text = node.string, text.hasPrefix("$") else { break }
-            guard let field = QueueRequestField(String(text.dropFirst())) else {
-                throw ProviderConfigurationProblem(key: path, message: "\(text.prefix(64)) is no field of the request")
-            }
-            self = .field(field, QueueFieldRule())
-            return
-        case .array:
-            var elements: [QueueTemplate] = []
-            for element in node.elements {
-                elements.append(try QueueTemplate(element, path: "\(path).\(elements.count)", depth: depth + 1))
-            }
-            self = .array(elements)
-            return
-        case .object:
-            if node["$field"] != nil {
-                self = try Self.ruled(DefinitionReader([node], path: path))
-                return
-            }
-            var members: [(key: String, value: QueueTemplate)] = []
-            for member in node.members {
-                let value = try QueueTemplate(member.value, path: "\(path).\(member.key)", depth: depth + 1)
-                members.append((member.key, value))
-            }
-            self = .object(members)
-            return
-        case .number, .boolean, .null: break
-        }
-        self = .literal(node.raw)
-    }
-
-    private static func ruled(_ reader: DefinitionReader) throws(ProviderConfigurationProblem) -> QueueTemplate {
-        try reader.check(keys: ["$field", "map", "others", "nearest", "form"])
-        guard let name = try reader.string("$field"), let field = QueueRequestField(name) else {
-            throw reader.problem("$field", "is no field of the request")
-        }
-        var rule = QueueFieldRule()
-        if let map = reader.object("map") {
-            for key in map.layers[0].members.map(\.key) { rule.map[key] = try map.string(key) }
-        }
-        rule.keepsOthers = try reader.choice("others", of: Others.self) != .drop
-        rule.asDataURL = try reader.choice("form", of: Form.self) == .dataURL
-        for text in try reader.strings("nearest") {
-            guard let ratio = AspectRatio(text) else {
-                throw reader.problem("nearest", "expected ratios such as \"16:9\"")
-            }
-            rule.nearest.append(ratio)
-        }
-        return .field(field, rule)
-    }
-
-    private enum Others: String, CaseIterable { case keep, drop }
-    private enum Form: String, CaseIterable { case base64, dataURL = "data_url" }
 }

@@ -10,9 +10,9 @@ extension QueueExchange {
         if live.purpose == .events { return self.pollInstead(into: &actions) }
         if status == 404, live.purpose == .status { return self.handleUnknownJob(report, into: &actions) }
         if (300..<400).contains(status) { report.message = nil }
+        self.definition.failureCodes.judge(&report)
         var error = report.gatewayError(
             billed: self.billed, hiding: self.configuration.apiKey, readsWords: live.purpose == .result)
-        if error.code == .refused, live.purpose == .result { error.billed = .no }
         if case .picture = live.purpose { error = Self.pictureError(status) }
         let mayRetry = status == 429 || status == 408 || status >= 500
         self.abandonLive(into: &actions)
@@ -23,6 +23,8 @@ extension QueueExchange {
         _ report: UpstreamErrorReport, _ status: Int, into actions: inout ExchangeActions
     ) {
         guard !self.isCancelling else { return self.finishCancelled(into: &actions) }
+        var report = report
+        self.definition.failureCodes.judge(&report)
         let error =
             (300..<400).contains(status)
             ? GatewayError(.upstreamProtocol, "The upstream answered with a redirect.", upstreamStatus: status)

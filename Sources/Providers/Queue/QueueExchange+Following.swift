@@ -21,7 +21,7 @@ extension QueueExchange {
         }
         switch state {
         case .succeeded: self.succeeded(reply, by: live.purpose, into: &actions)
-        case .failed, .refused, .cancelled: self.finish(self.error(reply, state), into: &actions)
+        case .failed, .refused, .filtered, .cancelled: self.finish(self.error(reply, state), into: &actions)
         case .missing: self.handleUnknownJob(UpstreamErrorReport(status: 404), into: &actions)
         default:
             if let unknown, self.shown.isNews(unknown: unknown) {
@@ -40,6 +40,8 @@ extension QueueExchange {
         for (name, paths) in self.definition.reply.links {
             guard let link = reply.text(paths) else { continue }
             guard QueueURL.isTrusted(link, base: self.configuration.baseURL, hosts: self.definition.linkHosts) else {
+                // Without a stream of states, or a way to cancel, a job comes to its end all the same.
+                guard self.definition.needs(link: name) else { continue }
                 throw GatewayError(
                     .upstreamProtocol, "The upstream named an address outside of its own hosts.", billed: .maybe)
             }
@@ -76,6 +78,12 @@ extension QueueExchange {
         standing.queuePosition = reply.queuePosition
         standing.message = UpstreamText.clean(
             reply.text(self.definition.reply.message), hiding: self.configuration.apiKey)
+        self.show(standing, estimate: reply.estimatedMilliseconds, into: &actions)
+    }
+
+    private mutating func show(
+        _ standing: QueueStanding, estimate: Int? = nil, into actions: inout ExchangeActions
+    ) {
         guard standing != self.shown else { return }
         self.shown = standing
         self.interval = self.definition.poll.interval
@@ -84,14 +92,16 @@ extension QueueExchange {
                 .status(
                     UpstreamStatus(
                         stage: standing.stage ?? .queued, progress: standing.progress,
-                        queuePosition: standing.queuePosition, estimatedMilliseconds: reply.estimatedMilliseconds,
+                        queuePosition: standing.queuePosition, estimatedMilliseconds: estimate,
                         message: standing.message))))
     }
 
     mutating func goOn(after live: QueueResponse, into actions: inout ExchangeActions) {
         self.failures = 0
         guard live.form == .json else { return }
-        guard live.purpose == .submit else { return self.scheduleNextPoll(into: &actions) }
+        guard live.purpose == .submit else {
+            return self.scheduleNextPoll(atLeast: live.retryAfterMilliseconds ?? 0, into: &actions)
+        }
         guard self.jobID != nil else {
             return self.finish(
                 GatewayError(.upstreamProtocol, "The upstream did not name the job.", billed: .maybe), into: &actions)
@@ -99,8 +109,9 @@ extension QueueExchange {
         self.follow(into: &actions)
     }
 
-    mutating func scheduleNextPoll(into actions: inout ExchangeActions) {
-        self.wait(self.interval, then: .poll, into: &actions)
+    /// - Parameter asked: milliseconds that the service wants to be left alone.
+    mutating func scheduleNextPoll(atLeast asked: Int = 0, into actions: inout ExchangeActions) {
+        self.wait(max(self.interval, min(asked, Self.maximumWait)), then: .poll, into: &actions)
         self.interval = min(self.interval + self.interval / 2, self.definition.poll.maximumInterval)
     }
 
@@ -131,15 +142,65 @@ extension QueueExchange {
         switch state {
         case .cancelled:
             return GatewayError(.upstreamError, "The job was cancelled at the upstream.", billed: .maybe)
-        case .refused:
+        case .refused, .filtered:
             let shown = UpstreamText.clean(reply.failure.message, hiding: self.configuration.apiKey)
-            return GatewayError(.refused, shown ?? "The upstream's moderation refused the request.")
+            return GatewayError(
+                .refused, shown ?? "The upstream's moderation refused the request.",
+                billed: state == .refused ? .no : .maybe)
         default:
-            var error = reply.failure.gatewayError(
-                billed: .maybe, hiding: self.configuration.apiKey, readsWords: true)
-            if error.code == .refused { error.billed = .no }
-            return error
+            // The work had begun: that it was refused in the end does not say that it cost nothing.
+            var report = reply.failure
+            self.definition.failureCodes.judge(&report)
+            return report.gatewayError(billed: .maybe, hiding: self.configuration.apiKey, readsWords: true)
         }
+    }
+}
+
+// MARK: Events of text
+
+extension QueueExchange {
+    func use(of frame: ServerSentEventFrame) -> QueueDefinition.EventUse? {
+        guard !self.definition.namedEvents.isEmpty, let name = frame.event, name.readableBytes <= 128 else {
+            return nil
+        }
+        return self.definition.namedEvents[String(buffer: name)]
+    }
+
+    mutating func take(
+        _ text: ByteBuffer, as use: QueueDefinition.EventUse, into actions: inout ExchangeActions
+    ) {
+        guard !self.isCancelling else { return }
+        switch use {
+        case .ignore: break
+        case .log: self.takeLog(text, into: &actions)
+        case .preview: self.takePreview(text, into: &actions)
+        case .status:
+            self.abandonLive(into: &actions)
+            self.poll(into: &actions)
+        }
+    }
+
+    private mutating func takeLog(_ text: ByteBuffer, into actions: inout ExchangeActions) {
+        let tail = text.readableBytesView.suffix(ProgressBar.maximumTail)
+        let progress = ProgressBar.percentage(in: tail, form: self.definition.reply.progressLogForm)
+        var standing = self.shown
+        // Only work that has begun writes a log.
+        standing.stage = max(standing.stage ?? .queued, .generating)
+        standing.progress = progress ?? standing.progress
+        standing.queuePosition = nil
+        self.show(standing, into: &actions)
+    }
+
+    private mutating func takePreview(_ text: ByteBuffer, into actions: inout ExchangeActions) {
+        guard self.previews < self.request.partialImages ?? 0, text.readableBytesView.starts(with: "data:".utf8),
+            let payload = try? Base64.canonical(text: text), payload.readableBytes > 0
+        else { return }
+        actions.append(
+            .emit(
+                .partialImage(
+                    imageIndex: 0, partialImageIndex: self.previews, attributes: UpstreamImageAttributes(),
+                    payload: payload)))
+        self.previews += 1
     }
 }
 

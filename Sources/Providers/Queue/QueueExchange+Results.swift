@@ -15,9 +15,9 @@ extension QueueExchange {
     mutating func succeeded(
         _ reply: QueueReply, by purpose: QueueResponse.Purpose, into actions: inout ExchangeActions
     ) {
-        self.billed = .yes
         self.failures = 0
         self.abandonLive(into: &actions)
+        // Where the result is a call of its own, it may still say that there is none.
         if self.definition.result != nil { return self.fetchResult(into: &actions) }
         self.takeResults(reply, mayAskAgain: purpose != .status && self.jobID != nil, into: &actions)
     }
@@ -25,7 +25,7 @@ extension QueueExchange {
     mutating func fetchResult(into actions: inout ExchangeActions) {
         guard let template = self.definition.result, self.send(template, .result, into: &actions) else {
             return self.finish(
-                GatewayError(.upstreamProtocol, "The upstream did not name where the result is.", billed: .yes),
+                GatewayError(.upstreamProtocol, "The upstream did not name where the result is.", billed: .maybe),
                 into: &actions)
         }
     }
@@ -37,9 +37,24 @@ extension QueueExchange {
         self.results.images = reply.images(limit: limit, base: self.configuration.baseURL)
         guard !self.results.images.isEmpty else {
             if mayAskAgain { return self.pollInstead(into: &actions) }
-            return self.finish(
-                GatewayError(.noImage, "The upstream finished without a picture.", billed: .yes), into: &actions)
+            let message =
+                reply.isRemoved
+                ? "The upstream no longer keeps the job's pictures." : "The upstream finished without a picture."
+            return self.finish(GatewayError(.noImage, message, billed: .yes), into: &actions)
         }
+        self.beginResults(into: &actions)
+    }
+
+    /// The service answered the question for the job by its one picture.
+    mutating func takeWhole(_ payload: ByteBuffer, into actions: inout ExchangeActions) {
+        self.billed = .yes
+        self.results.images = [
+            QueueImage(source: .success(.payload(payload)), attributes: UpstreamImageAttributes())
+        ]
+        self.beginResults(into: &actions)
+    }
+
+    private mutating func beginResults(into actions: inout ExchangeActions) {
         self.results.hasBegun = true
         self.failures = 0
         if self.shown.stage != .uploading {

@@ -21,7 +21,7 @@ struct QueueExchange: ProviderExchange {
     /// The upstream's name of the model.
     let model: String?
     /// Of the submission.
-    let body: [ByteBuffer]
+    let body: QueueBody
     var jitter: SplitMix
 
     /// The call under way, if any.
@@ -39,16 +39,19 @@ struct QueueExchange: ProviderExchange {
     var interval: Int
     var waitedSinceAccepted = 0
     var failures = 0
+    /// Previews shown.
+    var previews = 0
     var results = QueueResults()
 
     /// What the timer is for.
     enum Step { case poll, result, picture(Int) }
 
-    init(job: ExchangeJob, definition: QueueDefinition, configuration: ProviderConfiguration) {
+    init(
+        job: ExchangeJob, definition: QueueDefinition, configuration: ProviderConfiguration
+    ) throws(GatewayError) {
         let model = configuration.model ?? job.request.model
-        self.init(
-            job: job, model: model, body: definition.body.body(job.request, model: model), definition: definition,
-            configuration: configuration)
+        let body = try definition.body(.init(request: job.request, model: model), entropy: job.entropy)
+        self.init(job: job, model: model, body: body, definition: definition, configuration: configuration)
     }
 
     /// Goes on with a job that was submitted before.
@@ -58,14 +61,14 @@ struct QueueExchange: ProviderExchange {
     ) {
         // The configuration may name another model by now than the one the job was submitted with.
         self.init(
-            job: job, model: handle.model ?? configuration.model ?? job.request.model, body: [],
+            job: job, model: handle.model ?? configuration.model ?? job.request.model, body: QueueBody(),
             definition: definition, configuration: configuration)
         self.jobID = handle.jobID
         self.links = handle.links
     }
 
     private init(
-        job: ExchangeJob, model: String?, body: [ByteBuffer], definition: QueueDefinition,
+        job: ExchangeJob, model: String?, body: QueueBody, definition: QueueDefinition,
         configuration: ProviderConfiguration
     ) {
         self.definition = definition
@@ -82,8 +85,8 @@ struct QueueExchange: ProviderExchange {
         let streams = self.definition.follow == .submit
         let template = streams ? self.definition.submitStream ?? self.definition.submit : self.definition.submit
         if !self.send(template, .submit, streams: streams, into: &actions) {
-            self.finish(
-                GatewayError(.invalidParameter, "The model's name cannot be used.", parameter: "model"), into: &actions)
+            let message = self.model == nil ? "The upstream needs a model." : "The model's name cannot be used."
+            self.finish(GatewayError(.invalidParameter, message, parameter: "model"), into: &actions)
         }
     }
 
@@ -105,6 +108,10 @@ struct QueueExchange: ProviderExchange {
             }
             var rest = bytes
             while exchange.isLive(call), let (frame, fields) = try exchange.live?.nextEvent(&rest) {
+                if let use = exchange.use(of: frame) {
+                    exchange.take(frame.data, as: use, into: &actions)
+                    continue
+                }
                 guard frame.data.readableBytes > 0, !OpenAIImagesEvent.isEndMark(frame) else { continue }
                 guard fields.error == nil else {
                     throw GatewayError(.upstreamProtocol, "The upstream sent an event that is not valid JSON.")
@@ -125,6 +132,10 @@ struct QueueExchange: ProviderExchange {
                 let payload = try live.picture()
                 exchange.live = nil
                 exchange.finishPicture(index, .success(payload), into: &actions)
+            case (_, .bytes):
+                let payload = try live.picture()
+                exchange.live = nil
+                exchange.takeWhole(payload, into: &actions)
             case (_, .json):
                 let (document, fields) = try live.document()
                 try exchange.take(fields, document, into: &actions)
@@ -181,20 +192,19 @@ extension QueueExchange {
         _ template: QueueCallTemplate, _ purpose: QueueResponse.Purpose, streams: Bool = false,
         into actions: inout ExchangeActions
     ) -> Bool {
-        guard
-            let url = template.url(
-                base: self.configuration.baseURL, jobID: self.jobID, model: self.model, links: self.links)
-        else { return false }
+        let values = QueueCallTemplate.Values(
+            base: self.configuration.baseURL, jobID: self.jobID, model: self.model, links: self.links)
+        guard let url = template.url(values) else { return false }
         var call = ExchangeCall(
             method: template.method, url: url, headers: template.headers, purpose: Self.purpose(purpose),
             maximumResponseBytes: purpose == .events || streams ? nil : self.configuration.maximumEventBytes)
         if let header = self.definition.key, let key = self.configuration.apiKey {
             call.headers[header.name] = header.prefix + key
         }
-        call.headers[.accept] = streams ? "text/event-stream" : "application/json"
+        if call.headers[.accept] == nil { call.headers[.accept] = streams ? "text/event-stream" : "application/json" }
         if purpose == .submit {
-            call.headers[.contentType] = "application/json"
-            call.body = self.body
+            call.headers[.contentType] = self.body.contentType
+            call.body = self.body.pieces
         }
         self.open(call, purpose, into: &actions)
         return true
@@ -206,7 +216,8 @@ extension QueueExchange {
         self.abandonLive(into: &actions)
         self.live = QueueResponse(
             call: self.calls, purpose: purpose, paths: self.definition.reply.paths,
-            maximumBytes: self.configuration.maximumEventBytes)
+            maximumBytes: self.configuration.maximumEventBytes,
+            takesPictures: call.headers[.accept]?.hasPrefix("image/") ?? false)
         actions.append(.send(call, call: self.calls))
         self.calls += 1
     }

@@ -91,10 +91,3 @@ extension QueueHandle {
         return links
     }
 }
-
-extension QueueDefinition {
-    /// Whether a call behind the submission names the model.
-    var followsByModel: Bool {
-        [self.status, self.events, self.result, self.cancel].contains { $0?.url.contains(.model) ?? false }
-    }
-}

@@ -9,7 +9,7 @@ struct QueueReply {
     let paths: QueueReplyPaths
 
     /// Text longer than this is no name, state or message.
-    private static let maximumText = 64 << 10
+    static let maximumText = 64 << 10
 
     func text(_ list: [Int]) -> String? {
         for path in list {
@@ -41,20 +41,28 @@ struct QueueReply {
                 unknown = unknown ?? word
             }
         }
-        if self.saysFailure { known = max(known ?? .failed, .failed) }
+        if let least = self.paths.progressStage, self.number(self.paths.progress) != nil {
+            known = max(known ?? least, least)
+        }
+        if self.isSet(self.paths.failureWhen) { known = max(known ?? .failed, .failed) }
         return (known, unknown)
     }
 
-    private var saysFailure: Bool {
-        self.paths.failureWhen.contains { path in
-            self.fields.all(path).contains { field in
-                switch field.kind {
-                case .null, .false: false
-                case .true, .number: true
-                case .string: !field.range.isEmpty
-                case .object, .array: field.range.count > 2
-                }
-            }
+    /// The service drew the pictures and no longer keeps them.
+    var isRemoved: Bool { self.isSet(self.paths.removed) }
+
+    private func isSet(_ list: [Int]) -> Bool {
+        list.contains { path in self.fields.all(path).contains(where: self.isSet) }
+    }
+
+    /// Neither null, false, 0 nor empty.
+    func isSet(_ field: JSONField) -> Bool {
+        switch field.kind {
+        case .null, .false: false
+        case .true: true
+        case .number: JSONValueReader.double(field, in: self.document) != 0
+        case .string: !field.range.isEmpty
+        case .object, .array: field.range.count > 2
         }
     }
 
@@ -73,8 +81,12 @@ struct QueueReply {
                 // Bars are at the end; a long log is not read from its start.
                 let raw = JSONValueReader.slice(field, in: self.document)
                 let tail = raw.getSlice(
-                    at: max(raw.readerIndex, raw.writerIndex - 4096), length: min(4096, raw.readableBytes))
-                latest = tail.flatMap { ProgressBar.percentage(in: $0.readableBytesView) } ?? latest
+                    at: max(raw.readerIndex, raw.writerIndex - ProgressBar.maximumTail),
+                    length: min(ProgressBar.maximumTail, raw.readableBytes))
+                latest =
+                    tail.flatMap {
+                        ProgressBar.percentage(in: $0.readableBytesView, form: self.paths.progressLogForm)
+                    } ?? latest
             }
         }
         return latest
@@ -93,113 +105,5 @@ struct QueueReply {
 
     var failure: UpstreamErrorReport {
         UpstreamErrorReport(code: self.text(self.paths.failureCode), message: self.text(self.paths.failureMessage))
-    }
-}
-
-/// Text progress bars as tqdm writes them: ` 25%|##5       | 7/28 […]`.
-enum ProgressBar {
-    /// Of the last bar; 0…100.
-    static func percentage(in text: ByteBufferView) -> Int? {
-        var end = text.endIndex
-        while let sign = text[..<end].lastIndex(of: UInt8(ascii: "%")) {
-            let next = text.index(after: sign)
-            if next < text.endIndex, text[next] == UInt8(ascii: "|"), let value = self.number(before: sign, in: text) {
-                return value
-            }
-            end = sign
-        }
-        return nil
-    }
-
-    private static func number(before end: Int, in text: ByteBufferView) -> Int? {
-        let digits = text[..<end].suffix(4).reversed().prefix { $0.isDigit }.reversed()
-        guard (1...3).contains(digits.count) else { return nil }
-        let value = digits.reduce(0) { $0 * 10 + Int($1 - 0x30) }
-        return value <= 100 ? value : nil
-    }
-}
-
-// MARK: Pictures
-
-/// A picture as a reply names it.
-struct QueueImage {
-    enum Source {
-        /// Canonical.
-        case payload(ByteBuffer)
-        case url(String)
-    }
-
-    var source: Result<Source, GatewayError>
-    var attributes: UpstreamImageAttributes
-    var revisedPrompt: String?
-}
-
-extension QueueReply {
-    /// Pictures in the order of the reply, at most `limit`; of the definition's alternatives the first that names any.
-    func images(limit: Int, base: String) -> [QueueImage] {
-        for entry in self.paths.images {
-            let inline = self.strings(entry.base64)
-            let named = self.strings(entry.url)
-            let indexes = Set(inline.keys).union(named.keys).sorted()
-            guard !indexes.isEmpty else { continue }
-            return indexes.prefix(limit).map { index in
-                QueueImage(
-                    source: Result { () throws(GatewayError) in try self.source(inline[index], named[index], base: base)
-                    },
-                    attributes: self.attributes(entry, at: index),
-                    revisedPrompt: self.element(entry.revisedPrompt, at: index).flatMap {
-                        $0.range.count <= Self.maximumText ? JSONValueReader.string($0, in: self.document) : nil
-                    })
-            }
-        }
-        return []
-    }
-
-    private func strings(_ path: Int?) -> [Int: JSONField] {
-        guard let path else { return [:] }
-        let fields = self.fields.all(path).filter { $0.kind == .string && !$0.range.isEmpty }
-        return Dictionary(fields.map { ($0.elements.0, $0) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    private func element(_ path: Int?, at index: Int) -> JSONField? {
-        path.flatMap { self.fields.all($0).last { $0.elements.0 == index } }
-    }
-
-    private func source(
-        _ inline: JSONField?, _ named: JSONField?, base: String
-    ) throws(GatewayError) -> QueueImage.Source {
-        let isDataURL = named.map {
-            JSONValueReader.slice($0, in: self.document).readableBytesView.starts(with: "data:".utf8)
-        }
-        if let field = inline ?? (isDataURL == true ? named : nil) {
-            var document = self.document
-            do { return .payload(try Base64.canonical(field, in: &document)) } catch {
-                throw GatewayError(
-                    .upstreamProtocol, "The upstream sent a picture that is not valid base64.", billed: .yes)
-            }
-        }
-        guard let named, named.range.count <= QueueURL.maximumLength,
-            let url = JSONValueReader.string(named, in: self.document).flatMap({ QueueURL.resolved($0, base: base) })
-        else {
-            throw GatewayError(
-                .resultURLRefused, "The upstream named a picture by something that is no web address.", billed: .yes)
-        }
-        return .url(url)
-    }
-
-    private func attributes(_ entry: QueueReplyPaths.Images, at index: Int) -> UpstreamImageAttributes {
-        func number(_ path: Int?) -> Int64? {
-            self.element(path, at: index).flatMap {
-                $0.kind == .number ? JSONValueReader.integer($0, in: self.document) : nil
-            }
-        }
-        var attributes = UpstreamImageAttributes()
-        if let width = number(entry.width), let height = number(entry.height), width > 0, height > 0 {
-            attributes.size = "\(width)x\(height)"
-        }
-        if let field = self.element(entry.format, at: index), field.kind == .string, field.range.count <= 64 {
-            attributes.outputFormat = JSONValueReader.string(field, in: self.document)
-        }
-        return attributes
     }
 }

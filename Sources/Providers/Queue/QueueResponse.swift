@@ -18,21 +18,30 @@ struct QueueResponse {
     private var decoder: ServerSentEventDecoder<JSONFieldScanner>?
     private var body: JSONBody?
     private var bytes: ByteBuffer?
+    private var isSniffed = false
     private var errorBody: ErrorBody?
     private let maximumBytes: Int
+    private let takesPictures: Bool
     private let paths: JSONFieldPaths
     private var head: ExchangeResponseHead?
 
     enum Form { case none, undecided, events, json, bytes, error, ignored }
 
-    init(call: Int, purpose: Purpose, paths: JSONFieldPaths, maximumBytes: Int) {
+    /// - Parameter takesPictures: a picture was asked for where there usually is a document.
+    init(
+        call: Int, purpose: Purpose, paths: JSONFieldPaths, maximumBytes: Int, takesPictures: Bool = false
+    ) {
         self.call = call
+        self.takesPictures = takesPictures
         self.purpose = purpose
         self.paths = paths
         self.maximumBytes = maximumBytes
     }
 
     var status: Int? { self.head?.status }
+
+    /// Of a success as of a failure.
+    var retryAfterMilliseconds: Int? { self.head.flatMap { RetryAfter.milliseconds($0.headers) } }
 
     /// - Throws: `upstream_protocol` where the body is of no use for the purpose.
     mutating func take(_ head: ExchangeResponseHead) throws(GatewayError) {
@@ -47,8 +56,8 @@ struct QueueResponse {
             return
         }
         let form = ResponseForm(head.headers)
-        if case .picture = self.purpose {
-            try self.beginPicture(head, form)
+        if self.isPicture(head) {
+            try self.beginPicture(head)
             return
         }
         switch form {
@@ -61,17 +70,27 @@ struct QueueResponse {
         }
     }
 
-    private mutating func beginPicture(_ head: ExchangeResponseHead, _ form: ResponseForm) throws(GatewayError) {
-        let type = (head.headers[.contentType] ?? "").lowercased()
-        guard form == .other || form == .unknown, !type.hasPrefix("text/"), !type.contains("html"), head.status == 200
-        else {
-            throw GatewayError(
-                .upstreamProtocol, "The upstream's link leads to something that is no picture.", billed: .yes)
+    /// Services may answer the question for a job by the picture itself, to those who ask for one.
+    private func isPicture(_ head: ExchangeResponseHead) -> Bool {
+        switch self.purpose {
+        case .picture: true
+        case .status, .result:
+            self.takesPictures && head.headers[.contentType]?.lowercased().hasPrefix("image/") ?? false
+        case .submit, .events, .cancel: false
         }
+    }
+
+    /// What the head calls the picture is not asked: its bytes say what it is.
+    private mutating func beginPicture(_ head: ExchangeResponseHead) throws(GatewayError) {
+        guard head.status == 200 else { throw Self.noPicture }
         let expected = head.headers[.contentLength].flatMap { Int($0) } ?? 0
         guard expected <= self.maximumPictureBytes else { throw self.pictureTooLarge }
         self.form = .bytes
         self.bytes = ByteBufferAllocator().buffer(capacity: min(max(expected, 0), 16 << 20))
+    }
+
+    private static var noPicture: GatewayError {
+        GatewayError(.imageRefused, "The upstream's link leads to something that is no picture.", billed: .yes)
     }
 
     private mutating func begin(_ form: Form) {
@@ -98,10 +117,21 @@ struct QueueResponse {
                 throw self.pictureTooLarge
             }
             self.bytes?.writeBytes(piece)
+            try self.sniff()
         case .none, .undecided, .events, .ignored: break
         }
         return true
     }
+
+    /// Looks at the signature as soon as it is there, so that no page or archive is fetched to its end.
+    private mutating func sniff() throws(GatewayError) {
+        guard !self.isSniffed, let bytes = self.bytes, bytes.readableBytes >= Self.signatureBytes else { return }
+        self.isSniffed = true
+        guard ImageHeader.format(of: bytes) != nil else { throw Self.noPicture }
+    }
+
+    /// Enough for every format's signature, with the list of brands that avif may need.
+    private static let signatureBytes = 256
 
     /// The next whole event, with its scanner still holding what was found in it.
     mutating func nextEvent(
@@ -132,6 +162,7 @@ struct QueueResponse {
         {
             throw GatewayError(.upstreamTruncated, "The upstream's picture ended early.", billed: .yes)
         }
+        guard self.isSniffed || ImageHeader.format(of: bytes) != nil else { throw Self.noPicture }
         return Base64.encode(bytes)
     }
 

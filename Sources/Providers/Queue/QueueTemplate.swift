@@ -6,46 +6,60 @@ import StreamCodecs
 indirect enum QueueTemplate: Sendable {
     case object([(key: String, value: QueueTemplate)])
     case array([QueueTemplate])
+    /// Of several the first that is set.
+    case first([QueueTemplate])
     /// A JSON value as it stands in the definition.
     case literal(ByteBuffer)
     case field(QueueRequestField, QueueFieldRule)
 
+    /// What a submission is made of.
+    struct Source {
+        let request: ImageRequest
+        /// The upstream's name of the model.
+        let model: String?
+    }
+
     /// The body's pieces; payloads are not copied.
-    func body(_ request: ImageRequest, model: String?) -> [ByteBuffer] {
+    func json(_ source: Source) -> [ByteBuffer] {
         var writer = SplicingWriter()
-        self.write(request, model: model, into: &writer)
+        self.write(source, into: &writer)
         return writer.finish()
     }
 
-    private func write(_ request: ImageRequest, model: String?, into writer: inout SplicingWriter) {
+    private func write(_ source: Source, into writer: inout SplicingWriter) {
         switch self {
         case .object(let members):
             writer.json.beginObject()
-            for (key, value) in members where value.isSet(request, model: model) {
+            for (key, value) in members where value.isSet(source) {
                 writer.json.key(dynamic: key)
-                value.write(request, model: model, into: &writer)
+                value.write(source, into: &writer)
             }
             writer.json.endObject()
         case .array(let elements):
             writer.json.beginArray()
-            for element in elements where element.isSet(request, model: model) {
-                element.write(request, model: model, into: &writer)
-            }
+            for element in elements where element.isSet(source) { element.write(source, into: &writer) }
             writer.json.endArray()
+        case .first(let alternatives):
+            if let first = alternatives.first(where: { $0.isSet(source) }) {
+                first.write(source, into: &writer)
+            } else {
+                writer.json.null()
+            }
         case .literal(let raw):
             writer.json.value(raw: raw)
         case .field(let field, let rule):
-            Self.write(rule.applied(to: field.value(in: request, model: model, rule: rule)), into: &writer)
+            Self.write(field.value(in: source, rule: rule), into: &writer)
         }
     }
 
     /// An object or list is set when anything in it is.
-    private func isSet(_ request: ImageRequest, model: String?) -> Bool {
+    func isSet(_ source: Source) -> Bool {
         switch self {
-        case .object(let members): members.isEmpty || members.contains { $0.value.isSet(request, model: model) }
-        case .array(let elements): elements.isEmpty || elements.contains { $0.isSet(request, model: model) }
+        case .object(let members): members.isEmpty || members.contains { $0.value.isSet(source) }
+        case .array(let elements): elements.isEmpty || elements.contains { $0.isSet(source) }
+        case .first(let alternatives): alternatives.contains { $0.isSet(source) }
         case .literal: true
-        case .field(let field, let rule): rule.applied(to: field.value(in: request, model: model, rule: rule)) != nil
+        case .field(let field, let rule): field.value(in: source, rule: rule) != nil
         }
     }
 
@@ -55,12 +69,29 @@ indirect enum QueueTemplate: Sendable {
         case .text(let text): writer.json.value(text)
         case .integer(let number): writer.json.value(number)
         case .boolean(let flag): writer.json.value(flag)
-        case .payload(let prefix, let base64): writer.splice(prefix: prefix, base64)
+        case .literal(let raw): writer.json.value(raw: raw)
+        case .picture(let image, let asDataURL):
+            let (text, type) = image.base64
+            switch text {
+            case .payload(let base64): writer.splice(prefix: asDataURL ? "data:\(type);base64," : "", base64)
+            case .reference(let text): writer.json.value(text)
+            }
         case .list(let values):
             writer.json.beginArray()
             for value in values { self.write(value, into: &writer) }
             writer.json.endArray()
+        case .object(let members):
+            writer.json.beginObject()
+            for (key, value) in members {
+                writer.json.key(dynamic: key)
+                self.write(value, into: &writer)
+            }
+            writer.json.endObject()
         }
+    }
+
+    var isObject: Bool {
+        if case .object = self { true } else { false }
     }
 
     /// Names in the body → unified names of the fields behind them; for errors that name a parameter.
@@ -69,157 +100,141 @@ indirect enum QueueTemplate: Sendable {
         switch self {
         case .object(let members):
             for (key, value) in members {
-                if case .field(let field, _) = value { names[key] = field.unifiedName }
+                if let field = value.field { names[key] = field.unifiedName }
                 names.merge(value.parameters) { first, _ in first }
             }
-        case .array(let elements):
+        case .array(let elements), .first(let elements):
             for element in elements { names.merge(element.parameters) { first, _ in first } }
         case .literal, .field: break
         }
         return names
     }
 
+    /// The field that alone makes the value.
+    private var field: QueueRequestField? {
+        switch self {
+        case .field(let field, _): field
+        case .first(let alternatives): alternatives.lazy.compactMap(\.field).first
+        case .object, .array, .literal: nil
+        }
+    }
+
     /// Unified names of all fields that can be told.
     var unifiedNames: Set<String> {
         switch self {
         case .object(let members): members.reduce(into: []) { $0.formUnion($1.value.unifiedNames) }
-        case .array(let elements): elements.reduce(into: []) { $0.formUnion($1.unifiedNames) }
+        case .array(let elements), .first(let elements): elements.reduce(into: []) { $0.formUnion($1.unifiedNames) }
         case .literal: []
         case .field(let field, _): [field.unifiedName]
         }
     }
 }
 
-enum QueueFieldValue: Sendable {
-    case text(String)
-    case integer(Int64)
-    case boolean(Bool)
-    case payload(prefix: String, ByteBuffer)
-    case list([QueueFieldValue])
+// MARK: Forms
+
+/// A submission's body and its `Content-Type`.
+struct QueueBody: Sendable {
+    var contentType = "application/json"
+    var pieces: [ByteBuffer] = []
 }
 
-/// What is done with a field's value before it is written.
-struct QueueFieldRule: Sendable {
-    /// Words of the unified request → words of the service.
-    var map: [String: String] = [:]
-    /// Words that the map lacks are passed on; else left out.
-    var keepsOthers = true
-    /// Ratios the service knows.
-    var nearest: [AspectRatio] = []
-    /// Pictures as `data:` URLs in place of bare base64.
-    var asDataURL = false
-
-    func applied(to value: QueueFieldValue?) -> QueueFieldValue? {
-        guard case .text(let text) = value else { return value }
-        if let mapped = self.map[text] { return .text(mapped) }
-        if !self.nearest.isEmpty {
-            return AspectRatio(text)?.nearest(of: self.nearest).map { .text("\($0.width):\($0.height)") }
-        }
-        return self.keepsOthers ? value : nil
+extension QueueDefinition {
+    /// - Parameter entropy: for the boundary of a form.
+    /// - Throws: `invalid_parameter` for a picture that the form cannot hold.
+    func body(_ source: QueueTemplate.Source, entropy: UInt64) throws(GatewayError) -> QueueBody {
+        guard self.bodyForm == .multipart else { return QueueBody(pieces: self.body.json(source)) }
+        return try self.body.form(source, entropy: entropy)
     }
 }
 
-enum QueueRequestField: Hashable, Sendable {
-    case prompt, negativePrompt, model, count, everyCount, size, width, height, aspectRatio, quality, outputFormat
-    case outputCompression, background, style, seed, user, image, images, mask
-    /// Extension of the unified request.
-    case named(String)
-
-    static let names: [String: QueueRequestField] = [
-        "prompt": .prompt, "negative_prompt": .negativePrompt, "model": .model, "n": .count, "count": .everyCount,
-        "size": .size,
-        "width": .width, "height": .height, "aspect_ratio": .aspectRatio, "quality": .quality,
-        "output_format": .outputFormat, "output_compression": .outputCompression, "background": .background,
-        "style": .style, "seed": .seed, "user": .user, "image": .image, "images": .images, "mask": .mask,
-    ]
-
-    init?(_ name: String) {
-        if name.hasPrefix("extensions."), name.utf8.count > 11 {
-            self = .named(String(name.dropFirst(11)))
-        } else if let field = Self.names[name] {
-            self = field
-        } else {
-            return nil
-        }
+extension QueueTemplate {
+    /// - Parameter entropy: for the boundary.
+    /// - Throws: `invalid_parameter` for a picture that a form cannot hold.
+    func form(_ source: Source, entropy: UInt64) throws(GatewayError) -> QueueBody {
+        var generator = SplitMix(state: entropy)
+        var form = MultipartFormWriter(drawingFrom: &generator)
+        try self.append(source, name: "", to: &form)
+        let type = form.contentType
+        return QueueBody(contentType: type, pieces: form.finish())
     }
 
-    /// The spelling of the unified request; all ways to say a size are one.
-    var unifiedName: String {
+    /// Members of objects within are named `outer[inner]`, elements of lists all alike.
+    private func append(
+        _ source: Source, name: String, to form: inout MultipartFormWriter
+    ) throws(GatewayError) {
         switch self {
-        case .size, .width, .height, .aspectRatio: "size"
-        case .image, .images: "images"
-        case .everyCount: "n"
-        case .named(let name): name
-        default: Self.names.first { $0.value == self }?.key ?? ""
+        case .object(let members):
+            for (key, value) in members {
+                try value.append(source, name: name.isEmpty ? key : "\(name)[\(key)]", to: &form)
+            }
+        case .array(let elements):
+            for element in elements { try element.append(source, name: name, to: &form) }
+        case .first(let alternatives):
+            try alternatives.first { $0.isSet(source) }?.append(source, name: name, to: &form)
+        case .literal(let raw): form.append(name: name, text: Self.text(raw))
+        case .field(let field, let rule):
+            if let value = field.value(in: source, rule: rule) { try Self.append(value, name: name, to: &form) }
         }
     }
 
-    func value(in request: ImageRequest, model: String?, rule: QueueFieldRule) -> QueueFieldValue? {
-        switch self {
-        case .prompt: .text(request.prompt)
-        case .negativePrompt: request.negativePrompt.map { .text($0) }
-        case .model: model.map { .text($0) }
-        case .count: request.count > 1 ? .integer(Int64(request.count)) : nil
-        case .everyCount: .integer(Int64(max(1, request.count)))
-        case .size: request.size.flatMap(Self.sizeText).map { .text($0) }
-        case .width: request.size.flatMap(Self.pixels).map { .integer(Int64($0.width)) }
-        case .height: request.size.flatMap(Self.pixels).map { .integer(Int64($0.height)) }
-        case .aspectRatio: request.size.flatMap(Self.ratio).map { .text("\($0.width):\($0.height)") }
-        case .quality: request.quality.map { .text($0) }
-        case .outputFormat: request.outputFormat.map { .text($0.rawValue) }
-        case .outputCompression: request.outputCompression.map { .integer(Int64($0)) }
-        case .background: request.background.map { .text($0) }
-        case .style: request.style.map { .text($0) }
-        case .seed: request.seed.map { .integer($0) }
-        case .user: request.user.map { .text($0) }
-        case .image: request.images.first.map { Self.picture($0, rule) }
-        case .images: request.images.isEmpty ? nil : .list(request.images.map { Self.picture($0, rule) })
-        case .mask: request.mask.map { Self.picture($0, rule) }
-        case .named(let name): request.extensions[name].map(Self.scalar)
-        }
-    }
-
-    private static func scalar(_ value: ImageRequest.ExtensionValue) -> QueueFieldValue {
+    private static func append(
+        _ value: QueueFieldValue, name: String, to form: inout MultipartFormWriter
+    ) throws(GatewayError) {
         switch value {
-        case .text(let text): .text(text)
-        case .integer(let number): .integer(number)
-        case .boolean(let flag): .boolean(flag)
-        }
-    }
-
-    private static func sizeText(_ size: ImageRequest.Size) -> String? {
-        switch size {
-        case .named(let name): name
-        case .pixels(let width, let height): "\(width)x\(height)"
-        case .aspectRatio: nil
-        }
-    }
-
-    private static func pixels(_ size: ImageRequest.Size) -> AspectRatio? {
-        switch size {
-        case .named(let name): name.contains("x") ? AspectRatio(name) : nil
-        case .pixels(let width, let height): AspectRatio(width: width, height: height)
-        case .aspectRatio: nil
-        }
-    }
-
-    private static func ratio(_ size: ImageRequest.Size) -> AspectRatio? {
-        switch size {
-        case .named(let name): AspectRatio(name)?.reduced
-        case .pixels(let width, let height), .aspectRatio(let width, let height):
-            width > 0 && height > 0 ? AspectRatio(width: width, height: height).reduced : nil
-        }
-    }
-
-    private static func picture(_ image: InputImage, _ rule: QueueFieldRule) -> QueueFieldValue {
-        switch image.content {
-        case .url(let text), .fileID(let text): return .text(text)
-        case .bytes(let bytes):
+        case .text(let text): form.append(name: name, text: text)
+        case .integer(let number): form.append(name: name, text: String(number))
+        case .boolean(let flag): form.append(name: name, text: flag ? "true" : "false")
+        case .literal(let raw): form.append(name: name, text: self.text(raw))
+        case .picture(let image, _):
+            guard let bytes = try image.decoded() else { return form.append(name: name, text: image.reference ?? "") }
             let type = InputMediaType.of(image, bytes: bytes)
-            return .payload(prefix: rule.asDataURL ? "data:\(type);base64," : "", Base64.encode(bytes))
+            form.append(
+                name: name, fileName: "\(name).\(InputMediaType.fileExtension(of: type))", contentType: type,
+                body: bytes)
+        case .list(let values):
+            for value in values { try self.append(value, name: name, to: &form) }
+        case .object(let members):
+            for (key, value) in members { try self.append(value, name: "\(name)[\(key)]", to: &form) }
+        }
+    }
+
+    /// Of a JSON scalar: a string's content, the others' own text.
+    private static func text(_ raw: ByteBuffer) -> String {
+        (try? JSONDocument(raw).root.string) ?? String(buffer: raw)
+    }
+}
+
+extension InputImage {
+    fileprivate enum Text {
+        case payload(ByteBuffer)
+        case reference(String)
+    }
+
+    fileprivate var base64: (text: Text, mediaType: String) {
+        switch self.content {
+        case .url(let text), .fileID(let text): (.reference(text), "")
+        case .bytes(let bytes): (.payload(Base64.encode(bytes)), InputMediaType.of(self, bytes: bytes))
         case .base64(let text):
-            let type = InputMediaType.of(image, bytes: Base64.decodePrefix(text, maximumBytes: 64))
-            return .payload(prefix: rule.asDataURL ? "data:\(type);base64," : "", text)
+            (.payload(text), InputMediaType.of(self, bytes: Base64.decodePrefix(text, maximumBytes: 64)))
+        }
+    }
+
+    fileprivate var reference: String? {
+        switch self.content {
+        case .url(let text), .fileID(let text): text
+        case .bytes, .base64: nil
+        }
+    }
+
+    /// Nil where the picture is only named.
+    fileprivate func decoded() throws(GatewayError) -> ByteBuffer? {
+        switch self.content {
+        case .url, .fileID: return nil
+        case .bytes(let bytes): return bytes
+        case .base64(let text):
+            do { return try Base64.decode(text) } catch {
+                throw GatewayError(.invalidParameter, "The picture is not valid base64.", parameter: "images")
+            }
         }
     }
 }

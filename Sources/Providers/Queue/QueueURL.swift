@@ -1,39 +1,42 @@
 /// The few things that are asked of a URL before a call goes to it.
 enum QueueURL {
-    static let maximumLength = 8192
-
-    /// `scheme://authority` of an absolute http or https URL without user information; nil for anything else.
-    static func origin(of url: String) -> (scheme: String, authority: String)? {
-        guard url.utf8.count <= self.maximumLength, url.utf8.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x5C })
-        else {
-            return nil
-        }
-        guard let colon = url.firstIndex(of: ":"), url[colon...].hasPrefix("://") else { return nil }
-        let scheme = url[..<colon].lowercased()
-        let authority = url[url.index(colon, offsetBy: 3)...].prefix { !"/?#".contains($0) }.lowercased()
-        guard scheme == "https" || scheme == "http", !authority.isEmpty, !authority.contains("@") else { return nil }
-        return (scheme, authority)
-    }
+    static let maximumLength = StrictURL.maximumLength
 
     /// Whether a call with the key may go there: the base URL's own origin, or over https a host of the list.
     static func isTrusted(_ url: String, base: String, hosts: [String]) -> Bool {
-        guard let origin = self.origin(of: url) else { return false }
-        if let own = self.origin(of: base), own == origin { return true }
-        guard origin.scheme == "https" else { return false }
-        let host = origin.authority.hasSuffix(":443") ? String(origin.authority.dropLast(4)) : origin.authority
+        guard let target = StrictURL(url) else { return false }
+        if let own = StrictURL(base), own.hasOrigin(of: target) { return true }
+        guard target.isSecure, target.effectivePort == 443 else { return false }
         return hosts.contains { pattern in
             pattern.hasPrefix("*.")
-                ? host.hasSuffix(pattern.dropFirst()) && host.count >= pattern.count : host == pattern
+                ? target.host.hasSuffix(pattern.dropFirst()) && target.host.count >= pattern.count
+                : target.host == pattern
         }
     }
 
     /// A URL to fetch a picture by: absolute as named, or a path at the base URL's origin.
     static func resolved(_ url: String, base: String) -> String? {
-        if url.hasPrefix("/"), !url.hasPrefix("//"), let origin = self.origin(of: base) {
-            let absolute = "\(origin.scheme)://\(origin.authority)\(url)"
-            return self.origin(of: absolute) == nil ? nil : absolute
+        guard url.hasPrefix("/"), !url.hasPrefix("//"), StrictURL(base) != nil else {
+            return StrictURL(url) == nil ? nil : url
         }
-        return self.origin(of: url) == nil ? nil : url
+        let scheme = base.prefix { $0 != "/" }
+        let authority = base.dropFirst(scheme.count + 2).prefix { $0 != "/" }
+        let absolute = "\(scheme)//\(authority)\(url)"
+        return StrictURL(absolute) == nil ? nil : absolute
+    }
+
+    /// A path and a query behind an address that may have both. A fragment is dropped, as it is never sent.
+    /// - Parameter query: name and value, encoded; those whose name the address has already are left out.
+    static func extended(_ address: String, by suffix: String, query: [(name: String, value: String)]) -> String {
+        let whole = address.prefix { $0 != "#" }
+        let head = whole.prefix { $0 != "?" }
+        let path = suffix.prefix { $0 != "?" }
+        var items = [whole.dropFirst(head.count + 1), suffix.dropFirst(path.count + 1)]
+            .flatMap { $0.split(separator: "&") }.map(String.init)
+        for (name, value) in query where !items.contains(where: { $0 == name || $0.hasPrefix(name + "=") }) {
+            items.append("\(name)=\(value)")
+        }
+        return head + path + (items.isEmpty ? "" : "?" + items.joined(separator: "&"))
     }
 
     /// With its percent-encoded bytes decoded, once.

@@ -27,10 +27,12 @@ extension ProviderConfiguration {
         return call
     }
 
-    static func queryText(_ items: [(name: String, value: String)]) -> String {
-        items.enumerated().map { index, item in
-            let name = QueueURL.encoded(item.name, keeping: "-._~")
-            return (index == 0 ? "?" : "&") + name + "=" + QueueURL.encoded(item.value, keeping: "-._~")
-        }.joined()
+    static func encoded(_ items: [(name: String, value: String)]) -> [(name: String, value: String)] {
+        items.map { (QueueURL.encoded($0.name, keeping: "-._~"), QueueURL.encoded($0.value, keeping: "-._~")) }
+    }
+
+    private static func queryText(_ items: [(name: String, value: String)]) -> String {
+        self.encoded(items).enumerated().map { index, item in (index == 0 ? "?" : "&") + item.name + "=" + item.value }
+            .joined()
     }
 }

@@ -71,3 +71,13 @@ enum InputMediaType {
         return has(Array("ftypavif".utf8), at: 4) ? .avif : nil
     }
 }
+
+extension InputImage {
+    /// Only named, by a URL or an id.
+    var isReference: Bool {
+        switch self.content {
+        case .url, .fileID: true
+        case .bytes, .base64: false
+        }
+    }
+}

@@ -13,6 +13,8 @@ struct UpstreamErrorReport: Sendable {
     /// Of the response, or as the body says where the response was a success.
     var status: Int?
     var retryAfterMilliseconds: Int?
+    /// The word it is judged by in place of code and type, where somebody knows better what those mean.
+    var meaning: String?
 
     init(
         code: String? = nil, type: String? = nil, parameter: String? = nil, message: String? = nil, status: Int? = nil,
@@ -120,6 +122,7 @@ extension UpstreamErrorReport {
 
     /// By code, then type, then words, then status.
     private func kind(namesParameter: Bool, readsWords: Bool) -> GatewayError.Code {
+        if let kind = self.meaning.flatMap(Self.kind(ofWord:)) { return kind }
         if let kind = self.code.flatMap(Self.kind(ofWord:)) ?? self.type.flatMap(Self.kind(ofWord:)) { return kind }
         if readsWords, Self.readsAsRefusal(self.message) || Self.readsAsRefusal(self.code) { return .refused }
         switch self.status {

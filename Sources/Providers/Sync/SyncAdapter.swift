@@ -44,12 +44,13 @@ package struct SyncAdapter: ProviderAdapter {
         guard let template = self.definition.call(for: job.request.operation) else {
             throw GatewayError(.unsupportedParameter, "The upstream does not do this.", parameter: "operation")
         }
-        guard let url = template.request.url(base: self.configuration.baseURL, jobID: nil, model: model, links: [:])
-        else {
+        let values = QueueCallTemplate.Values(base: self.configuration.baseURL, model: model)
+        guard let url = template.request.url(values) else {
             throw GatewayError(.invalidParameter, "A model must be named here.", parameter: "model")
         }
         var call = ExchangeCall(
-            method: template.request.method, url: url + ProviderConfiguration.queryText(self.configuration.query),
+            method: template.request.method,
+            url: QueueURL.extended(url, by: "", query: ProviderConfiguration.encoded(self.configuration.query)),
             headers: self.configuration.headers, purpose: .submit)
         for field in template.request.headers { call.headers[field.name] = field.value }
         if let header = self.definition.key, let key = self.configuration.apiKey {
@@ -65,15 +66,23 @@ package struct SyncAdapter: ProviderAdapter {
     private static func write(
         _ template: SyncDefinition.Call, _ job: ExchangeJob, model: String?, into call: inout ExchangeCall
     ) throws(GatewayError) {
+        let source = QueueTemplate.Source(request: job.request, model: model)
         switch template.encoding {
         case .json:
             call.headers[.contentType] = "application/json"
-            call.body = template.body.body(job.request, model: model)
+            call.body = template.body.json(source)
         case .form:
-            let form = try SyncRequestBody(request: job.request, model: model).form(
-                template.body, entropy: job.entropy)
+            // A form holds pictures, not their addresses.
+            for (image, parameter) in job.request.images.map({ ($0, "images") })
+                + [job.request.mask].compactMap(\.self).map({ ($0, "mask") }) where image.isReference
+            {
+                throw GatewayError(
+                    .unsupportedParameter, "This upstream takes pictures only with the request, not by reference.",
+                    parameter: parameter)
+            }
+            let form = try template.body.form(source, entropy: job.entropy)
             call.headers[.contentType] = form.contentType
-            call.body = form.body
+            call.body = form.pieces
         }
     }
 }

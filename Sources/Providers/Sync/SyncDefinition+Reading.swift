@@ -43,10 +43,10 @@ extension SyncDefinition.Call {
         guard let request = reader.object("request") else { throw reader.problem("request", "is missing") }
         guard let body = reader.node("body") else { throw reader.problem("body", "is missing") }
         self.request = try QueueCallTemplate(request, links: [])
-        guard !self.request.url.contains(.jobID) else {
+        guard !self.request.names(.jobID) else {
             throw request.problem("url", "{job_id} has no value here")
         }
-        self.body = try QueueTemplate(body, path: reader.path + ".body", depth: 0)
+        self.body = try QueueTemplate([body], path: reader.path + ".body", depth: 0)
         self.encoding = try reader.choice("encoding", of: SyncDefinition.Encoding.self) ?? .json
         self.accept = try reader.string("accept") ?? "application/json"
         guard self.accept.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {

@@ -18,6 +18,8 @@ enum Endpoint: Equatable {
     case gemini(model: String, GeminiEndpoint.Method)
     case webUI(WebUIEndpoint.Call)
     case stability(edit: Bool)
+    /// Below a first path segment that names the service.
+    case queuedService(QueuedServiceCall)
 
     enum Match: Equatable {
         /// `prefix`: the path in front of the endpoint, without a slash at its end.
@@ -48,6 +50,9 @@ enum Endpoint: Equatable {
         let segments = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         func prefix(_ dropped: Int) -> String { segments.dropLast(dropped).joined(separator: "/") }
         let tail = Array(segments.suffix(3))
+        let isImage = tail.dropLast().last == "images" && tail.last?.hasSuffix(".png") ?? false
+        let queued = QueuedServiceCall.candidates(segments)
+        if !queued.isEmpty, !isImage { return queued.map { ($0.method, .queuedService($0.call), $0.prefix) } }
         switch (tail.count, tail.dropLast().last, tail.last) {
         case (2, "", ""): return [(.get, .index, "")]
         case (2, "", "healthz"): return [(.get, .health, "")]

@@ -11,6 +11,18 @@ enum MalformedContent {
         0x00, 0xFF, 0xFE, 0x80, 0x0D, 0x64, 0x61, 0x74, 0x61, 0xC3, 0x28, 0x00, 0x0D, 0xF0, 0x9F, 0x0A,
     ])
 
+    /// What a script makes of the last document of a job.
+    static func applied(
+        to pieces: [ByteBuffer], _ script: SimulatorScript, wrongFields: String
+    ) -> [ByteBuffer] {
+        switch script.malformed {
+        case .json: self.cut(pieces)
+        case .event: [ByteBuffer(string: wrongFields)]
+        case .sse: [self.garbage]
+        case .base64, .html, nil: pieces
+        }
+    }
+
     /// Two thirds of the text.
     static func cut(_ pieces: [ByteBuffer]) -> [ByteBuffer] {
         let count = pieces.reduce(0) { $0 + $1.readableBytes }

@@ -12,6 +12,9 @@ struct SimulatorResponder: Sendable {
     private let gemini: GeminiEndpoint
     private let webUI: WebUIEndpoint
     private let stability: StabilityEndpoint
+    private let fal: FalEndpoint
+    private let replicate: ReplicateEndpoint
+    private let bfl: BFLEndpoint
     /// Bytes of a request body.
     private static let maximumBody = 256 << 20
 
@@ -25,6 +28,9 @@ struct SimulatorResponder: Sendable {
         self.gemini = GeminiEndpoint(defaults: configuration.defaults, cache: cache)
         self.webUI = WebUIEndpoint(defaults: configuration.defaults, cache: cache)
         self.stability = StabilityEndpoint(defaults: configuration.defaults, cache: cache)
+        self.fal = FalEndpoint(defaults: configuration.defaults)
+        self.replicate = ReplicateEndpoint(defaults: configuration.defaults, cache: cache)
+        self.bfl = BFLEndpoint(defaults: configuration.defaults)
     }
 
     func respond(to request: Request, writer: consuming ResponseWriter, channel: any Channel) async throws {
@@ -98,6 +104,9 @@ struct SimulatorResponder: Sendable {
                 return try await self.gemini.respond(to: request, model: model, method: method)
             case .webUI(let call): return try await self.webUI.respond(to: request, call)
             case .stability(let edit): return try await self.stability.respond(to: request, edit: edit)
+            case .queuedService(.fal(let call)): return try self.fal.respond(to: call, request)
+            case .queuedService(.replicate(let call)): return try self.replicate.respond(to: call, request)
+            case .queuedService(.bfl(let call)): return try self.bfl.respond(to: call, request)
             }
         }
     }
@@ -170,6 +179,9 @@ struct SimulatorResponder: Sendable {
         POST   …/models/{model}:streamGenerateContent?alt=sse   Gemini; also :generateContent and :predict
         POST   …/sdapi/v1/txt2img        AUTOMATIC1111; img2img, progress, interrupt, /internal/progress
         POST   …/stable-image/generate/{model}   Stability; also …/stable-image/edit/{kind}
+        …      /fal/…                    fal's queue
+        …      /replicate/v1/…           Replicate's predictions
+        …      /bfl/v1/…                 the FLUX API of Black Forest Labs
         GET    /healthz
 
         Script it by [sim key=value] in the prompt, by the header x-simulator, or by ?sim=key=value.

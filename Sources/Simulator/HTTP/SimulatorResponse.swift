@@ -53,6 +53,8 @@ struct SimulatorError: Error {
     var headers: HTTPFields = [:]
     /// The script that was in force; nil: the defaults.
     var script: SimulatorScript?
+    /// In place of the usual document.
+    var document: ByteBuffer?
 
     init(
         _ status: Int, _ message: String, type: String = "invalid_request_error", code: String? = nil,
@@ -80,7 +82,8 @@ struct SimulatorError: Error {
         var headers = self.headers
         if openAI { headers[.requestID] = OpenAIImagesEndpoint.requestID() }
         return .json(
-            status: self.status, headers: headers, [writer.takeBuffer()], script: self.script ?? defaults)
+            status: self.status, headers: headers, [self.document ?? writer.takeBuffer()],
+            script: self.script ?? defaults)
     }
 
     func writeOpenAIError(into writer: inout JSONWriter) {

@@ -73,8 +73,8 @@ struct StagesEndpoint: Sendable {
         var pieces = [documents.snapshot(state, age: age, cancelled: cancelled)]
         var script = documents.job.script
         if state.isTerminal, !cancelled {
-            pieces = Self.malformed(
-                pieces, script, wrongFields: "{\"job_id\":7,\"status\":\"completed\",\"result\":[]}")
+            pieces = MalformedContent.applied(
+                to: pieces, script, wrongFields: "{\"job_id\":7,\"status\":\"completed\",\"result\":[]}")
         } else {
             // What breaks, breaks in the last answer, so that a job gets that far.
             script.truncate = nil
@@ -139,19 +139,8 @@ struct StagesEndpoint: Sendable {
 
     private static func terminal(_ frame: ByteBuffer, _ script: SimulatorScript) -> [ByteBuffer] {
         let wrong = "data: {\"stage\":\"completed\",\"progress\":\"all\",\"data\":[]}\n\n"
-        let pieces = self.malformed([frame], script, wrongFields: wrong)
+        let pieces = MalformedContent.applied(to: [frame], script, wrongFields: wrong)
         return script.malformed == .json ? pieces + [ByteBuffer(string: "\n\n")] : pieces
-    }
-
-    private static func malformed(
-        _ pieces: [ByteBuffer], _ script: SimulatorScript, wrongFields: String
-    ) -> [ByteBuffer] {
-        switch script.malformed {
-        case .json: MalformedContent.cut(pieces)
-        case .event: [ByteBuffer(string: wrongFields)]
-        case .sse: [MalformedContent.garbage]
-        case .base64, .html, nil: pieces
-        }
     }
 
     private static func unknownEvent(_ id: String) -> ByteBuffer {

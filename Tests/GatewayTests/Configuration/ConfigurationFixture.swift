@@ -81,7 +81,8 @@ enum ConfigurationFixture {
             .init(name: "queue") { _ in .success(ConfigurationFixture.capabilities([.generate])) },
             .init(name: "unsimulated") { _ in .success(ConfigurationFixture.capabilities([.generate])) },
         ],
-        presets: ["stages"], simulated: ["openai-images", "queue"], laterDialects: ["progressive", "chat"],
+        presets: [.init(name: "stages")], simulated: ["openai-images", "queue"],
+        laterDialects: ["progressive", "chat"],
         laterProviders: ["openai-responses", "gemini"], laterPresets: ["bfl"])
 
     private static let create = DialectEndpoint(method: .post, subpath: "", action: .create)

@@ -59,13 +59,16 @@ struct NetworkNamesTests {
         ("*.bfl.ai", "delivery.bfl.ai", true), ("*.bfl.ai", "a.b.BFL.ai", true), ("*.bfl.ai", "bfl.ai", false),
         ("*.bfl.ai", "evilbfl.ai", false), ("*.bfl.ai", "bfl.ai.evil.example", false), ("*.bfl.ai", ".bfl.ai", false),
         ("Images.example", "images.EXAMPLE", true), ("images.example", "x.images.example", false),
-        ("[::1]", "[::1]", true),
+        ("[::1]", "[::1]", true), ("*.bfl.ai:8443", "a.bfl.ai", true), ("[::1]:9000", "[::1]", true),
     ])
     func hostPatterns(pattern: String, host: String, expected: Bool) throws {
         #expect(try #require(HostPattern(pattern)).matches(host) == expected)
     }
 
-    @Test(arguments: ["", "*", "*.", "*.com", "a*.b", "*.*.b", "http://x", "x:80", "x/y", "::1", "ä.example", "1.2.3"])
+    @Test(arguments: [
+        "", "*", "*.", "*.com", "a*.b", "*.*.b", "http://x", "x:0", "x:http", "x:80:80", "x/y", "::1", "ä.example",
+        "1.2.3",
+    ])
     func badHostPatterns(pattern: String) {
         #expect(HostPattern(pattern) == nil)
     }

@@ -145,7 +145,8 @@ struct RoutesFileProblemsTests {
                     + " \"queue\" or \"unsimulated\"; did you mean \"openai-images\"?",
                 "3:21: error: $.upstreams.b.provider: provider \"gemini\" is not available yet",
                 "4:40: error: $.upstreams.c.preset: preset \"bfl\" is not available yet",
-                "5:21: error: $.upstreams.d.provider: missing key \"preset\"; expected \"stages\" for provider \"queue\"",
+                "5:21: error: $.upstreams.d.provider: missing key \"preset\"; expected \"stages\", or a"
+                    + " \"definition\", for provider \"queue\"",
                 "6:48: error: $.upstreams.e.preset: provider \"openai-images\" has no presets",
                 "7:3: error: $.upstreams.f.base_url: missing key \"base_url\"; expected \"simulator:\" or an http or https"
                     + " URL without user information, query and fragment",

@@ -15,7 +15,8 @@ struct ShippedFilesTests {
     /// The real upstreams of the shipped file and where their keys come from, in its order.
     private static let keys: [(name: String, key: String)] = [
         ("openai", "OPENAI_API_KEY"), ("chatgpt", "OPENAI_API_KEY"), ("gemini", "GEMINI_API_KEY"),
-        ("stability", "STABILITY_API_KEY"),
+        ("stability", "STABILITY_API_KEY"), ("fal", "FAL_KEY"), ("replicate", "REPLICATE_API_TOKEN"),
+        ("flux", "BFL_API_KEY"),
     ]
 
     @Test func shippedFileRunsWithoutKeys() throws {
@@ -50,7 +51,9 @@ struct ShippedFilesTests {
     @Test(arguments: [
         ("/v1/generate", "unified", "generate"), ("/v1/edit", "unified", "edit"),
         ("/v1/generate/chatgpt", "unified", "generate"), ("/v1/generate/gemini", "unified", "generate"),
-        ("/v1/generate/stability", "unified", "generate"), ("/v1/generate.ndjson", "ndjson", "generate"),
+        ("/v1/generate/stability", "unified", "generate"), ("/v1/generate/fal", "unified", "generate"),
+        ("/v1/generate/replicate", "unified", "generate"), ("/v1/generate/flux", "unified", "generate"),
+        ("/v1/generate.ndjson", "ndjson", "generate"),
         ("/v1/images/generations", "openai-images", "generate"), ("/v1/images/edits", "openai-images", "edit"),
         ("/api/v1/images/generate/stream", "stages", "generate"), ("/v1/responses", "openai-responses", "generate"),
         ("/replicate/v1/predictions", "replicate", "generate"), ("/fal/fal-ai/flux/dev", "fal-queue", "generate"),

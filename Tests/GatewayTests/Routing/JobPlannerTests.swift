@@ -263,7 +263,7 @@ import Testing
         let plan = try Self.plan(Self.route(#", "upstreams": [\#(entry)]"#))
         #expect(plan.upstream.model == "gpt-image-1")
         #expect(plan.timeouts.idle == .seconds(7))
-        #expect(plan.upstream.host == "lab.example")
+        #expect(plan.upstream.baseURL == "https://lab.example/v1")
     }
 
     @Test(arguments: ["http://127.0.0.1:9000/v1", "http://[::1]:9000/v1", "https://api.example"])

@@ -56,7 +56,7 @@ enum SamplePlan {
         _ adapter: any ProviderAdapter, resultHosts: [HostPattern] = [], allowsPrivateNetwork: Bool = false
     ) -> UpstreamTarget {
         UpstreamTarget(
-            name: "lab", adapter: adapter, resultHosts: resultHosts, host: "lab.example",
+            name: "lab", adapter: adapter, resultHosts: resultHosts, baseURL: "https://lab.example/v1",
             allowsPrivateNetwork: allowsPrivateNetwork)
     }
 }

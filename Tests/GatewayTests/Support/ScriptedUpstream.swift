@@ -15,6 +15,14 @@ final class ScriptedUpstream: Sendable {
 
         func write(_ text: String) async throws { try await self.channel.writeAndFlush(ByteBuffer(string: text)) }
 
+        /// A whole answer of any bytes.
+        func write(_ body: ByteBuffer, type: String) async throws {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: \(type)\r\nContent-Length: \(body.readableBytes)\r\n\r\n"
+            var answer = ByteBuffer(string: head)
+            answer.writeImmutableBuffer(body)
+            try await self.channel.writeAndFlush(answer)
+        }
+
         /// For more than the gateway takes at once.
         func writeWithoutWaiting(_ text: String) {
             self.channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
