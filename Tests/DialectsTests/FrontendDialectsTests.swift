@@ -101,9 +101,9 @@ import Testing
     @Test(arguments: [ProgressiveDialect() as any Dialect, GalleryDialect(), ChatDialect()])
     func eventsWithURLsStayShort(_ dialect: any Dialect) throws {
         var image = CanonicalJob.image(url: "https://images.example/" + String(repeating: "u", count: 480))
-        image.attributes.size = String(repeating: "灯", count: 256)
-        image.attributes.quality = image.attributes.size
-        image.attributes.outputFormat = image.attributes.size
+        let long = String(repeating: "灯", count: 256)
+        image.attributes = ImageAttributes(
+            size: long, quality: long, background: "auto", outputFormat: long, createdAt: image.attributes.createdAt)
         (image.width, image.height) = (0, 0)
         let events = [CanonicalJob.event(1, 0, .uploading, 95, .image(image)), Self.completed]
         let id = String(repeating: "c", count: 128)
