@@ -1,5 +1,6 @@
 import ImageGeneration
 import Logging
+import Storage
 
 /// Log lines of one job. Which job it is, is said only where the line is written.
 struct JobLines: Sendable {
