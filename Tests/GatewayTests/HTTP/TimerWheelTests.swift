@@ -23,7 +23,7 @@ import Testing
 
     @Test func firesOnceInItsTickAndNotBefore() {
         let wheel = TimerWheel(self.eventLoop)
-        let targets = [10, 60, 60, 61, 200].map { milliseconds in
+        let targets = [Int64(10), 60, 60, 61, 200].map { milliseconds -> Target in
             let target = Target()
             _ = wheel.add(target, at: self.at(milliseconds))
             return target

@@ -44,7 +44,7 @@ import Testing
             for id in ids[..<3] { try await jobs.end(id, at: StoredJobs.now) }
             try await jobs.end(ids[3], with: .error(GatewayError(.upstreamError, "no")))
             let supervisor = self.supervisor(jobs)
-            let terms = AcceptanceTerms(owner: "alice", clientAddress: nil, dialect: "unified", mode: .queue)
+            let terms = AcceptanceTerms(owner: "alice", clientAddress: "", dialect: "unified", mode: .queue)
             guard case .started(let live) = try await supervisor.accept(SamplePlan.plan(), terms) else { return }
             #expect(
                 try await self.pages(supervisor, HistoryQuery(scope: .principal("alice"), limit: 2)) == [
@@ -67,7 +67,7 @@ import Testing
     @Test func whatRunsHereIsShownAsItIsNow() async throws {
         try await StoredJobs.with { jobs in
             let supervisor = self.supervisor(jobs)
-            let terms = AcceptanceTerms(owner: "alice", clientAddress: nil, dialect: "unified", mode: .queue)
+            let terms = AcceptanceTerms(owner: "alice", clientAddress: "", dialect: "unified", mode: .queue)
             guard case .started(let live) = try await supervisor.accept(SamplePlan.plan(), terms) else { return }
             live.log.append(
                 .stage(StageChange(message: "working")), at: StoredJobs.now, stage: .generating, progress: 30)
