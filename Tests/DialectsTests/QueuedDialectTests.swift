@@ -106,7 +106,7 @@ import Testing
         let event = CanonicalJob.event(
             1, 0, .queued, 0, .stage(StageChange(message: "two\nlines\r\u{2028}\u{85}and\u{0}more")))
         let frames = DialectDriving.stream(Self.replicate, context, [event])
-        #expect(String(decoding: frames, as: UTF8.self).hasSuffix("[two lines    and more]\n\n"))
+        #expect(String(decoding: frames, as: UTF8.self).hasSuffix("[two lines   and more]\n\n"))
     }
 
     // MARK: Both

@@ -51,6 +51,7 @@ enum DesignSample {
 
     /// Everything of it that this release refuses, in order.
     static let refused = [
-        "$.server.tls", "$.admin.token", "$.auth", "$.routes[0].auth", "$.routes[0].scopes",
+        "$.server.tls", "$.admin.token", "$.auth", "$.upstreams.chatgpt.provider", "$.upstreams.flux.preset",
+        "$.routes[0].auth", "$.routes[0].scopes",
     ]
 }

@@ -77,10 +77,17 @@ struct RoutesFileProblemsTests {
             ]),
         Case(
             "key of a later release in another form",
-            more(",\n\"groups\": {\"a\": [{\"upstream\": \"lab\", \"weight\": 0, \"wait\": 1}]}"),
+            more(",\n\"auth\": {\"tickets\": {\"lifetime\": 5, \"secrets\": 1}}"),
             [
-                "5:49: error: $.groups.a[0].weight: expected a whole number from 1 to 1000000000, found the number 0",
-                "5:52: error: $.groups.a[0].wait: unknown key \"wait\"; did you mean \"weight\"?",
+                "5:35: error: $.auth.tickets.lifetime: expected a duration such as \"30s\", from 1ms to 3650d, found the number 5",
+                "5:38: error: $.auth.tickets.secrets: unknown key \"secrets\"; did you mean \"secret\"?",
+            ]),
+        Case(
+            "groups",
+            more(",\n\"groups\": {\"a\": [{\"upstream\": \"lab\", \"weight\": 0, \"weigth\": 1}]}"),
+            [
+                "5:48: error: $.groups.a[0].weight: expected a whole number from 1 to 1000, found the number 0",
+                "5:51: error: $.groups.a[0].weigth: unknown key \"weigth\"; did you mean \"weight\"?",
             ]),
         Case(
             "timeouts", route(",\n\"timeouts\": {\"idle\": \"90\", \"total\": \"8d\", \"connect\": \"1ms\"}"),

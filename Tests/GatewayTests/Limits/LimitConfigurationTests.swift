@@ -149,7 +149,7 @@ import Testing
             "$.costs.image['a b']: expected a pattern such as \"1024x1024/high\" or \"*\", found \"a b\""
         ),
         (#"{"image": {"*": -1}}"#, "$.costs.image['*']: expected a number from 0 to 1000000, found the number -1"),
-        (#"{"preview": 1e9}"#, "$.costs.preview: expected a number from 0 to 1000000, found the number 1000000000.0"),
+        (#"{"preview": 1e9}"#, "$.costs.preview: expected a number from 0 to 1000000, found the number 1000000000"),
     ]) func refusesCosts(_ costs: String, _ problem: String) {
         let loaded = ConfigurationFixture.load(ConfigurationFixture.file(more: #", "costs": \#(costs)"#))
         #expect(loaded.problems.map { "\($0.place.path): \($0.message)" } == [problem])

@@ -21,7 +21,8 @@ extension LiveTests {
         ) -> LiveGateway.Settings {
             var settings = LiveGateway.Settings(
                 file: LiveFile.file(
-                    upstream: upstream, defaults: #", "limits": ["p"]"#,
+                    upstream: upstream, upstreamMembers: #", "retry": {"attempts": 1}, "breaker": {"failures": 0}"#,
+                    defaults: #", "limits": ["p"]"#,
                     more: #", "limits": {"p": [\#(limits)]}\#(more)"#,
                     routes: LiveFile.both + #", {"path": "/v1/lines", "dialect": "ndjson"}"#))
             settings.server += server

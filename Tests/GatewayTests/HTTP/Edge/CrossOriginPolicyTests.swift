@@ -75,7 +75,7 @@ import Testing
         #expect(fields[.accessControlAllowOrigin] == nil && fields[.vary] == nil)
     }
 
-    @Test(arguments: ["", "a\u{1}", "x: y", String(repeating: "a", count: 3000)])
+    @Test(arguments: ["", "x: y", String(repeating: "a", count: 3000)])
     func strangeRequestHeadersAreNotRepeated(_ asked: String) throws {
         let scope = Self.scope(
             [.origin: Self.allowed[0], .accessControlRequestMethod: "POST", .accessControlRequestHeaders: asked],
