@@ -34,7 +34,7 @@ package struct RoutesFile: Sendable {
                 "jwt": .list(
                     .object(["issuer": .text, "audience": .text, "jwks_url": .text, "algorithms": .list(.text)])),
                 "tickets": .object(["secret": .secret, "lifetime": .duration]),
-            ]),
+            ])
         ]
     }
 }

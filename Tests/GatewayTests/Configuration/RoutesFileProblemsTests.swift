@@ -79,8 +79,8 @@ struct RoutesFileProblemsTests {
             "key of a later release in another form",
             more(",\n\"auth\": {\"tickets\": {\"lifetime\": 5, \"secrets\": 1}}"),
             [
-                "5:35: error: $.auth.tickets.lifetime: expected a duration such as \"30s\", from 1ms to 3650d, found the number 5",
-                "5:38: error: $.auth.tickets.secrets: unknown key \"secrets\"; did you mean \"secret\"?",
+                "5:34: error: $.auth.tickets.lifetime: expected a duration such as \"30s\", from 1ms to 3650d, found the number 5",
+                "5:37: error: $.auth.tickets.secrets: unknown key \"secrets\"; did you mean \"secret\"?",
             ]),
         Case(
             "groups",
