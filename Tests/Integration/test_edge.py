@@ -98,7 +98,8 @@ def test_json_suite_as_bodies(server, path):
         refused = 422 if path.startswith("/api/v1/images") else 400
         if file.name.startswith("n_"):
             assert status == refused, (file.name, status)
-        if file.name.startswith("y_"):
+        # Two of the same name are refused: a gateway and its upstream must not read one body in two ways.
+        if file.name.startswith("y_") and "duplicated_key" not in file.name:
             assert b"invalid_json" not in answer and b"not valid JSON" not in answer, file.name
         if file.name.startswith("i_"):
             assert status in (400, 422), (file.name, status)

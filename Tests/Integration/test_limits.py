@@ -122,7 +122,7 @@ def test_permits_come_back(serve):
 
     with Upstream(behave) as upstream:
         server = serve(
-            {"lab": upstream.config}, [{**routed(UNIFIED, "lab"), "limits": ["p"], "on_disconnect": "cancel"}],
+            {"lab": {**upstream.config, "breaker": {"failures": 0}, "retry": {"attempts": 1}}}, [{**routed(UNIFIED, "lab"), "limits": ["p"], "on_disconnect": "cancel"}],
             limits=limits({"per": "ip", "concurrent": most}), server=WIDE)
         outcomes, highest = [], 0
 

@@ -166,7 +166,7 @@ def test_busy_upstream_is_tried_again_by_the_sdk(serve, stream):
             call.answer(200, {"created": 1781870406, "data": [{"b64_json": final}]})
 
     with Upstream(behaviour) as upstream:
-        server = serve({"real": upstream.config}, [routed(OPENAI, "real")])
+        server = serve({"real": {**upstream.config, "retry": {"attempts": 1}}}, [routed(OPENAI, "real")])
         with pytest.raises(openai.InternalServerError) as caught:
             client(server, max_retries=0).images.generate(model="gpt-image-1", prompt="x", stream=stream)
         assert caught.value.status_code == 503 and int(caught.value.response.headers["retry-after"]) >= 1

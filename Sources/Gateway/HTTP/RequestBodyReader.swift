@@ -26,6 +26,22 @@ enum RequestBodyReader {
         return buffer
     }
 
+    /// Lets go of a body that nobody will read. A small one is taken in first, so that the connection can serve the next request;
+    /// with any other it closes behind the answer.
+    static func discard(_ request: Request, connection: ClientConnection) async {
+        let declared = request.headers[.contentLength].flatMap(Int.init)
+        if declared == nil, request.headers[.transferEncoding] == nil { return }
+        guard let declared, declared <= Self.smallBody else { return connection.closeAfterResponse() }
+        do {
+            for try await _ in request.body {}
+        } catch {
+            connection.closeAfterResponse()
+        }
+    }
+
+    /// In bytes.
+    private static let smallBody = 64 << 10
+
     private static func tooLarge(_ limit: Int, _ connection: ClientConnection) -> GatewayError {
         connection.closeAfterResponse()
         return GatewayError(.tooLarge, "The request's body is larger than \(limit) bytes.")

@@ -27,7 +27,13 @@ struct JobAdmission: Sendable {
     func admit(
         _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
     ) async throws -> Admitted {
-        if let limits = scope.limits, !self.isKnown(scope) { try await limits.enter() }
+        do throws(GatewayError) {
+            try CrossOriginPolicy.refuseForeignForm(scope)
+            if let limits = scope.limits, !self.isKnown(scope) { try await limits.enter() }
+        } catch {
+            await RequestBodyReader.discard(request, connection: scope.connection)
+            throw error
+        }
         let body = try await RequestBodyReader.read(
             request, limit: live.table.server.maximumBodyBytes, connection: scope.connection)
         if let resumed = try await self.resumed(scope, match, body) {

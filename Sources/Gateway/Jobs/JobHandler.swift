@@ -40,7 +40,6 @@ struct JobHandler: Sendable {
         let admitted: JobAdmission.Admitted
         let plan: JobStreams.Plan?
         do {
-            try CrossOriginPolicy.refuseForeignForm(scope)
             admitted = try await self.admission.admit(request, scope, match, live)
             let wish = self.wish(admitted, match, match.call(scope, publicURL: live.publicURL))
             plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, wish)

@@ -85,7 +85,28 @@ extension LiveTests {
                 try await client.write(
                     "POST /v1/generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                         + "Content-Length: 1000000\r\n\r\n{")
-                #expect(try await client.readHead().status == 429)
+                let head = try await client.readHead()
+                #expect(head.status == 429 && head["connection"] == "close")
+            }
+        }
+
+        /// A refusal takes nothing from the connection: its next request is served.
+        @Test func aRefusedConnectionGoesOn() async throws {
+            let upstream = try await CountingUpstream { try? await $0.finish(Self.picture) }
+            try await LiveGateway.run(Self.settings(upstream.url, #"{"per": "global", "requests": "1/hour"}"#)) {
+                gateway in
+                let client = try await gateway.connect()
+                for status in [200, 429, 429] {
+                    // The body comes behind the head, as many clients send it.
+                    let request = StreamingClient.request("/v1/generate", json: Self.ask)
+                    let end = try #require(request.utf8.firstRange(of: Array("\r\n\r\n".utf8)))
+                    try await client.write(String(request[..<end.upperBound]))
+                    try await client.write(Self.ask)
+                    let head = try await client.readHead()
+                    #expect(head.status == status)
+                    #expect(head["connection"] != "close")
+                    _ = try await client.readBody()
+                }
             }
         }
 
