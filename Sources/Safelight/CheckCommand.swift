@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gateway
+import ImageGeneration
 
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -7,7 +8,20 @@ struct CheckCommand: ParsableCommand {
 
     @OptionGroup var configuration: ConfigurationOption
 
+    @Option(
+        help: ArgumentHelp(
+            "Show what would become of a request: its route, limits and upstream, and what the upstream would be sent. Calls nobody.",
+            discussion: "For example --explain 'POST /v1/images/generations model=gpt-image-1 prompt=\"a lake\"'.",
+            valueName: "request"))
+    var explain: String?
+
     func run() throws {
-        Terminal.print(try self.configuration.load().rendered())
+        let table = try self.configuration.load()
+        guard let explain = self.explain else { return Terminal.print(table.rendered()) }
+        do {
+            Terminal.print(try RouteExplanation(explain, table: table).text)
+        } catch let error as GatewayError {
+            throw ValidationError("\(error.code.rawValue): \(error.message)")
+        }
     }
 }
