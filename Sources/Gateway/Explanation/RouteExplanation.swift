@@ -1,7 +1,7 @@
 import Admission
 import Dialects
 import HTTPTypes
-package import ImageGeneration
+import ImageGeneration
 import NIOCore
 import Providers
 
