@@ -8,6 +8,7 @@ import Testing
         {"upstreams": {
            "far": {"provider": "openai-images", "base_url": "https://api.example/v1", "api_key": {"env": "FAR_KEY"}, "model": "draw-2"},
            "near": {"provider": "queue", "preset": "stages", "base_url": "simulator:"}},
+         "storage": {"images": {"disk": "pictures"}},
          "limits": {"few": [{"per": "ip", "requests": "10/min"}]},
          "route_defaults": {"auth": "public", "limits": ["few"], "upstreams": ["far", "near"], "unsupported": "drop"},
          "routes": [
