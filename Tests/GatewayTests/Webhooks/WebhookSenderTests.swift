@@ -147,6 +147,25 @@ import Transport
         }
     }
 
+    @Test func theReceiverDecidesAboutTheRest() async throws {
+        try await Self.run { bench in
+            let gone = try await bench.owe("app")
+            try await bench.answer(0, 410)
+            let refused = try await bench.delivery(of: gone) { $0.state == .givenUp }
+            #expect(refused.attempts.map(\.status) == [410])
+            let busy = try await bench.owe("app")
+            try await bench.answer(1, 429, [.retryAfter: "90"])
+            let delivery = try await bench.delivery(of: busy) { $0.attempts.count == 1 }
+            #expect(delivery.message.dueAt == StoredJobs.now.advanced(byMilliseconds: 90_000))
+            // A head counts, whatever becomes of the body behind it.
+            let taken = try await bench.owe("app")
+            let (session, _) = try await bench.call(2)
+            session.respond(200, headers: [:])
+            session.end(UpstreamFailure(.tooLarge, requestSent: true, detail: ""))
+            _ = try await bench.delivery(of: taken) { $0.state == .delivered }
+        }
+    }
+
     @Test func aSlowTargetHoldsUpItselfAlone() async throws {
         try await Self.run { bench in
             for _ in 0..<20 { _ = try await bench.owe("slow") }
