@@ -14,7 +14,8 @@ package struct OpenAIResponsesDialect: Dialect {
         DialectEndpoint(method: .post, subpath: "{id}/cancel", action: .cancel),
     ]
     /// Comment blocks are safe here, as no event has an id.
-    package let traits = DialectTraits(head: .commit, heartbeat: ": ka\n\n", streamByBodyOnly: true)
+    package let traits = DialectTraits(
+        head: .commit, heartbeat: ": ka\n\n", streamByBodyOnly: true, rateLimitStyle: .openAI)
 
     package init() {}
 
