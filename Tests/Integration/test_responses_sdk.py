@@ -110,21 +110,32 @@ def test_turns_and_pictures_become_an_edit(serve):
 
 
 class Halting:
-    """An upstream that stops behind its first preview until it may go on."""
+    """An upstream that stops behind its first preview, and behind its second, until it may go on."""
 
     def __init__(self):
         self.gate = threading.Event()
+        self.last = threading.Event()
         self.sent = [picture(24, 16, seed) for seed in range(3)]
         self.gone = threading.Event()
 
     def __call__(self, call):
         call.start_stream()
         call.write(partial(0, self.sent[0]))
-        while not self.gate.wait(0.02):
+        if self.waited(call, self.gate):
+            call.write(partial(1, self.sent[1]))
+            if self.waited(call, self.last):
+                call.write(completed(self.sent[2]))
+
+    def waited(self, call, gate):
+        while not gate.wait(0.02):
             if call.wait_until_gone(0):
                 self.gone.set()
-                return
-        call.write(partial(1, self.sent[1]) + completed(self.sent[2]))
+                return False
+        return True
+
+    def finish(self):
+        self.gate.set()
+        self.last.set()
 
 
 def test_resume_behind_a_sequence_number(serve):
@@ -140,10 +151,14 @@ def test_resume_behind_a_sequence_number(serve):
                     break
         job = seen[0].response.id
         assert openai_client.responses.retrieve(job).status == "in_progress"
+        rest = []
+        resumed = openai_client.responses.retrieve(job, stream=True, starting_after=seen[-1].sequence_number)
         halting.gate.set()
-        rest = list(
-            openai_client.responses.retrieve(job, stream=True, starting_after=seen[-1].sequence_number)
-        )
+        for event in resumed:
+            rest.append(event)
+            # A picture that is there would supersede a preview that was not yet read.
+            if event.type.endswith("partial_image"):
+                halting.last.set()
         assert_stream(seen + rest)
         assert [event.partial_image_b64 for event in seen + rest if event.type.endswith("partial_image")] == halting.sent[:2]
         # Every place to stop at leads to the same end.
@@ -166,7 +181,7 @@ def test_background_is_followed_and_polled(serve):
         response = openai_client.responses.create(**ASKED, background=True)
         assert response.status in ("queued", "in_progress") and response.background
         wait_until(lambda: openai_client.responses.retrieve(response.id).status == "in_progress", 10, "the beginning")
-        halting.gate.set()
+        halting.finish()
         events = list(openai_client.responses.retrieve(response.id, stream=True))
         assert events[0].type == "response.created" and events[1].type == "response.queued"
         assert pictures(events[-1].response) == [halting.sent[2]]
