@@ -23,6 +23,14 @@ final class CurlSession: UpstreamSession {
         self.perform { loop, state in loop.cancel(id, session: state) }
     }
 
+    func pause(_ id: UpstreamCallID) {
+        self.perform { _, state in state.calls[id]?.pause() }
+    }
+
+    func resume(_ id: UpstreamCallID) {
+        self.perform { _, state in state.calls[id]?.resume() }
+    }
+
     func schedule(_ id: UpstreamTimerID, after delay: Duration) {
         self.perform { loop, state in loop.schedule(id, after: delay, session: state) }
     }
