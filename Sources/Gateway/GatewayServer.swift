@@ -132,9 +132,12 @@ private struct GatewayCore {
         self.images = images
         let budget = PayloadBudget(limit: table.storage.memoryBytes)
         self.budget = budget
+        let spill = try SpillFolder(
+            folder: "\(options.stateFolder)/spill", limit: Self.spillFactor * table.storage.memoryBytes,
+            threads: NIOThreadPool.singleton, budget: budget)
         let supervisor = JobSupervisor(
             transport: options.transport, budget: budget, keeper: images?.keeper, store: options.jobStore?.store,
-            epoch: try Self.epoch(options),
+            spill: spill, epoch: try Self.epoch(options),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger)
         self.supervisor = supervisor
         let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
@@ -156,7 +159,8 @@ private struct GatewayCore {
                     jobs: supervisor.runningCount, streams: deliveries.count,
                     upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
                     payloadBytes: budget.heldBytes, finishedJobs: supervisor.directory.finishedCount,
-                    finishedPayloadBytes: supervisor.directory.heldBytes, images: images?.store.gauge)
+                    finishedPayloadBytes: supervisor.directory.heldBytes,
+                    memory: MemoryGauge(budget, spilledBytes: spill.usedBytes), images: images?.store.gauge)
             },
             readiness: {
                 if supervisor.isDraining { return .draining }
@@ -171,6 +175,9 @@ private struct GatewayCore {
         serverLogger.logLevel = max(logger.logLevel, .warning)
         self.serverLogger = serverLogger
     }
+
+    /// The disk may take so much more than the memory.
+    private static let spillFactor = 4
 
     private static func limits(_ base: ConnectionLimits, _ table: RouteTable) -> ConnectionLimits {
         var limits = base

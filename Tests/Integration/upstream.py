@@ -73,6 +73,10 @@ class Call:
         self._head(status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
         self._handler.wfile.write(body)
 
+    def answer_bytes(self, body, kind):
+        self._head(200, {"Content-Type": kind, "Content-Length": str(len(body))})
+        self._handler.wfile.write(body)
+
     def forward(self, port):
         """Answers with what the server on `port` says, as it comes."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

@@ -18,12 +18,13 @@ package struct GatewayGauges: Sendable {
     package var finishedJobs: Int
     /// Of ``payloadBytes``: kept for these.
     package var finishedPayloadBytes: Int
+    package var memory: MemoryGauge?
     /// The image store; nil where none is configured.
     package var images: ImageStoreGauge?
 
     package init(
         jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int, finishedJobs: Int = 0,
-        finishedPayloadBytes: Int = 0, images: ImageStoreGauge? = nil
+        finishedPayloadBytes: Int = 0, memory: MemoryGauge? = nil, images: ImageStoreGauge? = nil
     ) {
         self.jobs = jobs
         self.streams = streams
@@ -32,6 +33,7 @@ package struct GatewayGauges: Sendable {
         self.payloadBytes = payloadBytes
         self.finishedJobs = finishedJobs
         self.finishedPayloadBytes = finishedPayloadBytes
+        self.memory = memory
         self.images = images
     }
 
@@ -46,6 +48,7 @@ package struct GatewayGauges: Sendable {
         json.field("payload_bytes", self.payloadBytes)
         json.field("finished_jobs", self.finishedJobs)
         json.field("finished_payload_bytes", self.finishedPayloadBytes)
+        self.memory?.write(into: &json)
         if let images = self.images {
             json.key("images")
             json.beginObject()
@@ -55,6 +58,33 @@ package struct GatewayGauges: Sendable {
             json.field("writable", images.isWritable)
             json.endObject()
         }
+        json.endObject()
+    }
+}
+
+/// What gives way where payloads want more memory than there is.
+package struct MemoryGauge: Sendable {
+    /// Bytes in the spill file.
+    package var spilledBytes: Int
+    /// Jobs whose upstream waits for memory.
+    package var waiting: Int
+    /// Since the start.
+    package var figures: PayloadBudget.Figures
+
+    package init(_ budget: PayloadBudget, spilledBytes: Int) {
+        self.spilledBytes = spilledBytes
+        self.waiting = budget.waiterCount
+        self.figures = budget.figures
+    }
+
+    fileprivate func write(into json: inout JSONWriter) {
+        json.key("memory")
+        json.beginObject()
+        json.field("spilled_bytes", self.spilledBytes)
+        json.field("waiting", self.waiting)
+        json.field("displaced_payloads", self.figures.displacedPayloads)
+        json.field("closed_readers", self.figures.closedReaders)
+        json.field("refused", self.figures.refused)
         json.endObject()
     }
 }

@@ -12,6 +12,8 @@ import Synchronization
 struct AnswerDelivery: Sendable {
     let heartbeat: TimeAmount
     let connection: ClientConnection
+    /// What counts the payloads that a slow client holds.
+    let budget: PayloadBudget
 
     enum Outcome {
         case answered
@@ -45,7 +47,7 @@ struct AnswerDelivery: Sendable {
                 return .clientGone
             case .events:
                 guard Self.fold(subscription, into: &encoder, signal) else { continue }
-                return try await Self.answer(&encoder, writer: writer, headers: headers, fail: fail)
+                return try await self.answer(&encoder, writer: writer, headers: headers, fail: fail)
             case .heartbeat:
                 return try await self.continueCommitted(
                     subscription, &encoder, iterator, signal, writer: writer, headers: headers)
@@ -54,8 +56,8 @@ struct AnswerDelivery: Sendable {
         return .clientGone
     }
 
-    /// Takes what the log has.
-    /// - Returns: whether the terminal event is among it.
+    /// Waits for the terminal event, and takes what the log has only then: until the answer is written, payloads may go elsewhere.
+    /// - Returns: whether the terminal event is there.
     private static func fold(
         _ subscription: EventSubscription, into encoder: inout any DialectAnswerEncoder,
         _ signal: AsyncStream<Wake>.Continuation
@@ -63,12 +65,13 @@ struct AnswerDelivery: Sendable {
         while true {
             let events = subscription.read(orWake: { signal.yield(.events) })
             if events.isEmpty { return false }
-            for event in events { encoder.add(event) }
-            if events.last?.event.isTerminal == true { return true }
+            guard events.last?.event.isTerminal == true else { continue }
+            for event in subscription.log.retained { encoder.add(event) }
+            return true
         }
     }
 
-    private static func answer(
+    private func answer(
         _ encoder: inout any DialectAnswerEncoder, writer: consuming ResponseWriter, headers: HTTPFields,
         fail: (GatewayError) -> DialectResponse
     ) async throws -> Outcome {
@@ -79,15 +82,36 @@ struct AnswerDelivery: Sendable {
             try await writer.writeWhole(response, adding: headers)
             return .answered
         }
-        let (pieces, leases) = output.take()
+        let (pieces, leases) = output.takePieces()
         var fields = head.headers
         for field in headers { fields[field.name] = field.value }
-        fields[.contentLength] = String(pieces.reduce(0) { $0 + $1.readableBytes })
+        fields[.contentLength] = String(pieces.reduce(0) { $0 + $1.count })
         var body = try await writer.writeHead(HTTPResponse(status: .init(code: head.status), headerFields: fields))
-        for piece in pieces { try await body.writeSliced(piece) }
+        try await self.write(pieces, leases, &body)
         try await body.finish(nil)
-        withExtendedLifetime(leases) {}
         return .answered
+    }
+
+    /// A client that takes nothing of a payload meanwhile may have to give way.
+    private func write(
+        _ pieces: [FramePiece], _ leases: [PayloadLease], _ body: inout some ResponseBodyWriter
+    ) async throws {
+        let connection = self.connection
+        let stall = StallMark(self.budget) { [weak connection] in connection?.abort() }
+        let held = leases.reduce(0) { $0 + $1.bytes }
+        for piece in pieces {
+            switch piece {
+            case .bytes(let bytes): try await body.writeSliced(bytes, stall, holding: held)
+            case .displaced(let payload):
+                do {
+                    try await body.writeDisplaced(payload)
+                } catch {
+                    connection.abort()
+                    throw error
+                }
+            }
+        }
+        withExtendedLifetime(leases) {}
     }
 
     /// The status is settled as 200: white space until the job ends, then the answer, or the failure in the answer's place.
@@ -110,10 +134,9 @@ struct AnswerDelivery: Sendable {
                 guard Self.fold(subscription, into: &encoder, signal) else { continue }
                 var output = FrameOutput()
                 _ = encoder.finish(into: &output)
-                let (pieces, leases) = output.take()
-                for piece in pieces { try await body.writeSliced(piece) }
+                let (pieces, leases) = output.takePieces()
+                try await self.write(pieces, leases, &body)
                 try await body.finish(nil)
-                withExtendedLifetime(leases) {}
                 return .answered
             }
         }
@@ -123,10 +146,25 @@ struct AnswerDelivery: Sendable {
 
 extension ResponseBodyWriter {
     /// Writes a large buffer in pieces of 64 KiB, so that memory is freed as the client takes it.
-    mutating func writeSliced(_ buffer: ByteBuffer) async throws {
+    /// - Parameters:
+    ///   - stall: set while a piece is not taken.
+    ///   - bytes: what is held meanwhile.
+    mutating func writeSliced(_ buffer: ByteBuffer, _ stall: StallMark? = nil, holding bytes: Int = 0) async throws {
         var rest = buffer
         while let slice = rest.readSlice(length: min(64 << 10, rest.readableBytes)), slice.readableBytes > 0 {
+            if bytes > 0 { stall?.set(holding: bytes) }
             try await self.write(slice)
+        }
+        stall?.clear()
+    }
+
+    /// Reads the text piece by piece, each when the one before has been taken.
+    mutating func writeDisplaced(_ payload: any DisplacedPayload) async throws {
+        var offset = 0
+        while offset < payload.base64Count {
+            let end = min(offset + (64 << 10), payload.base64Count)
+            try await self.write(try await payload.read(offset..<end))
+            offset = end
         }
     }
 }

@@ -66,15 +66,27 @@ struct JobAssembler {
         return [.append(.stage(change), stage: .queued, progress: nil)]
     }
 
-    /// The first event of a job that an earlier process submitted.
-    mutating func pickUp(stage: Stage, progress: Int, now: Timestamp) -> [Step] {
+    /// The first events of a job that an earlier process submitted.
+    /// - Parameter kept: pictures that were finished then; what the upstream says of them again is not told again.
+    mutating func pickUp(stage: Stage, progress: Int, kept: [FinishedImage] = [], now: Timestamp) -> [Step] {
         self.lastStageAt = now
         self.stage = min(stage, .generating)
         if self.stage > .queued { self.workBegan = self.createdAt }
         self.mayBeBilled = .maybe
         var change = self.change("The gateway was restarted and follows the job again.", now: now)
         change.reason = "restarted"
-        return [.append(.stage(change), stage: self.stage, progress: progress)]
+        var steps = [Step.append(.stage(change), stage: self.stage, progress: progress)]
+        for image in kept.sorted(by: { $0.imageIndex < $1.imageIndex }) where self.isWanted(image.imageIndex) {
+            self.mayBeBilled = .yes
+            if let usage = image.usage { self.usage = self.usage + usage }
+            self.previewFractions[image.imageIndex] = 1
+            self.lastPicture = now
+            var described = image
+            described.payload = nil
+            self.pictures[image.imageIndex] = Picture(image: described, isAnnounced: true, isKept: true)
+            steps.append(.append(.image(image), stage: self.stage, progress: self.progressOfPictures()))
+        }
+        return steps
     }
 
     /// A call that may cost something has sent its first byte.
@@ -218,7 +230,10 @@ struct JobAssembler {
             fileSize: payload.decodedCount, usage: image.usage, revisedPrompt: image.revisedPrompt, payload: payload)
         let waits = self.keepsImages && self.plan.delivery.carriesURL
         self.failures.removeAll { $0.imageIndex == image.imageIndex }
-        self.pictures[image.imageIndex] = Picture(image: event, isAnnounced: !waits, isKept: !self.keepsImages)
+        // The log has the bytes once the picture is told; holding them here as well would keep them in memory.
+        var described = event
+        if !waits { described.payload = nil }
+        self.pictures[image.imageIndex] = Picture(image: described, isAnnounced: !waits, isKept: !self.keepsImages)
         if self.pictures.count + self.failures.count >= self.plan.request.count, self.keepsImages {
             steps += self.upload(now: now)
         }
@@ -287,6 +302,7 @@ struct JobAssembler {
             if !picture.isAnnounced {
                 steps.append(.append(.image(picture.image), stage: self.stage, progress: self.progressOfPictures()))
                 picture.isAnnounced = true
+                picture.image.payload = nil
             }
             self.pictures[imageIndex] = picture
         case .failure(let error):

@@ -31,7 +31,7 @@ struct JobHandler: Sendable {
         let plan: JobStreams.Plan?
         do {
             admitted = try await self.admission.admit(request, scope, match, live)
-            plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, self.wish(admitted, match))
+            plan = admitted.mode == .queue ? nil : await self.streams.plan(admitted.job, self.wish(admitted, match))
         } catch let error as GatewayError {
             return try await self.fail(error, scope, match.dialect, writer)
         }
@@ -92,14 +92,16 @@ struct JobHandler: Sendable {
         fields[.jobID] = plan.job.id.text
         fields[.accelBuffering] = "no"
         let delivery = AnswerDelivery(
-            heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection)
+            heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection,
+            budget: self.supervisor.budget)
         let encoder = match.dialect.makeAnswerEncoder(
             plan.job.encoderContext(plan.wish.delivery, publicURL: live.publicURL))
         self.streams.deliveries.begin(nil)
         defer { self.streams.deliveries.end(nil) }
-        _ = try await delivery.run(
+        let outcome = try await delivery.run(
             subscription: subscription, encoder: encoder, writer: writer, headers: fields
         ) { error in match.dialect.render(error, requestID: scope.id) }
+        if outcome == .answered { plan.job.log.delivered.set() }
     }
 
     // MARK: States

@@ -14,6 +14,8 @@ package struct JobPlan: Sendable {
     package var delivery: Delivery
     package var disconnect: DisconnectPolicy
     package var timeouts: RouteTable.Timeouts
+    /// Counts the pictures of ``request`` for as long as anybody holds the plan.
+    package var uploads: PayloadLease?
 
     package init(
         route: String, request: ImageRequest, upstream: UpstreamTarget, dropped: [String] = [], delivery: Delivery,

@@ -53,11 +53,13 @@ struct JobRecovery: Sendable {
         }
         guard let submission = stored.submissions.first else {
             plan.request = try await self.store.request(of: stored)
+            plan.uploads = self.supervisor.budget.leaseAlways(plan.request.pictureBytes)
             try self.supervisor.beginAgain(stored, plan)
             return .begunAgain
         }
+        let kept = await self.supervisor.keptImages(of: stored, plan)
         guard stored.submissions.count == 1, let handle = submission.handle,
-            try self.supervisor.pickUp(stored, plan, handle: handle)
+            try self.supervisor.pickUp(stored, plan, handle: handle, kept: kept)
         else {
             throw GatewayError(
                 .interrupted, "The gateway was restarted while the upstream worked.", billed: mayBeBilled)

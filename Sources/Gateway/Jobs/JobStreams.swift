@@ -27,9 +27,8 @@ struct JobStreams: Sendable {
         let point: ResumePoint
     }
 
-    /// - Throws: `overloaded`.
-    func plan(_ job: JobView, _ wish: Wish) async throws(GatewayError) -> Plan {
-        let whole = try await self.supervisor.payloads.complete(
+    func plan(_ job: JobView, _ wish: Wish) async -> Plan {
+        let whole = await self.supervisor.payloads.complete(
             job, delivery: wish.delivery, in: self.supervisor.directory)
         // Other dialects have no ids: their streams always begin at the first event.
         guard wish.dialect.traits.resumable else { return Plan(job: whole, wish: wish, point: .after(nil)) }
@@ -61,11 +60,13 @@ struct JobStreams: Sendable {
                 traits: traits, heartbeat: TimeAmount(plan.wish.heartbeat.every),
                 heartbeatBytes: traits.heartbeat(plan.wish.heartbeat.style),
                 median: plan.job.running.map { self.supervisor.median(for: $0.plan) } ?? 1, now: self.now,
-                createdAt: plan.job.createdAt, upstream: plan.job.upstream),
+                createdAt: plan.job.createdAt, upstream: plan.job.upstream, budget: self.supervisor.budget),
             connection: scope.connection, resumption: resumption)
         self.deliveries.begin(delivery)
         let head = HTTPResponse(status: .ok, headerFields: Self.headers(plan, scope))
-        await delivery.run(head: head, connection: scope.connection)
+        if case .finished = await delivery.run(head: head, connection: scope.connection) {
+            plan.job.log.delivered.set()
+        }
         self.deliveries.end(delivery)
     }
 

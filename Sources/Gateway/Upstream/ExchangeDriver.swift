@@ -1,3 +1,4 @@
+import Dialects
 import HTTPTypes
 import ImageGeneration
 import Logging
@@ -32,21 +33,31 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     enum StartingPoint: Sendable {
         case beginning
         /// An earlier process submitted the job; its log stood here.
-        case upstreamWorks(stage: Stage, progress: Int)
+        /// Pictures of `kept` were told of and are in the image store.
+        case upstreamWorks(stage: Stage, progress: Int, kept: [FinishedImage] = [])
     }
 
-    private let job: Job
-    private let environment: Environment
+    let job: Job
+    let environment: Environment
     private let urlPolicy: ResultURLPolicy
     private var exchange: any ProviderExchange
-    private var assembler: JobAssembler
-    private var session: (any UpstreamSession)?
+    var assembler: JobAssembler
+    var session: (any UpstreamSession)?
     private var purposes: [Int: ExchangeCall.Purpose] = [:]
-    private var isExchangeOver = false
+    var isExchangeOver = false
     /// The terminal event is in the log.
     private var isEnded = false
     private var isClosed = false
     private var isAccepted = false
+    /// What calls bring of events that are not whole yet, and the memory it is counted by.
+    var gathered = GatheredBytes()
+    let room: GatheringRoom
+    /// Calls that bring nothing until there is room.
+    var paused: Set<Int> = []
+    /// This read made an event whole.
+    private var toldEvent = false
+    /// Pictures of one document share its memory, which is counted once: by the lease of this read's last picture.
+    var shared: (storage: ObjectIdentifier, lease: PayloadLease)?
     /// Room that one read's actions and steps leave for the next.
     private var spareActions = ExchangeActions()
     private var spareSteps: [JobAssembler.Step] = []
@@ -64,11 +75,12 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private var heldCalls: [(call: ExchangeCall, number: Int)] = []
 
     /// Timer numbers of the driver's own, above any an exchange uses.
-    private enum OwnTimer {
+    enum OwnTimer {
         static let total = UpstreamTimerID(-1)
         static let queue = UpstreamTimerID(-2)
         static let stage = UpstreamTimerID(-3)
         static let cancel = UpstreamTimerID(-4)
+        static let room = UpstreamTimerID(-5)
     }
 
     /// How long an upstream is given to hear that a job is cancelled.
@@ -78,6 +90,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.job = job
         self.exchange = exchange
         self.environment = environment
+        self.room = GatheringRoom(environment.budget)
         let target = job.plan.upstream
         self.urlPolicy = ResultURLPolicy(
             ownHost: target.host, hosts: target.resultHosts, allowsPrivateNetwork: target.allowsPrivateNetwork)
@@ -112,11 +125,12 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         switch point {
         case .beginning:
             self.perform(self.assembler.begin(now: self.job.createdAt))
-        case .upstreamWorks(let stage, let progress):
+        case .upstreamWorks(let stage, let progress, let kept):
             self.hasSubmitted = true
             self.hasHandle = true
             self.submissions = 1
-            self.perform(self.assembler.pickUp(stage: stage, progress: progress, now: self.environment.now()))
+            self.perform(
+                self.assembler.pickUp(stage: stage, progress: progress, kept: kept, now: self.environment.now()))
         }
     }
 
@@ -137,6 +151,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         self.feed { exchange, actions in
             exchange.received(bytes: bytes, call: call.rawValue, into: &actions)
         }
+        self.gathered.took(bytes.count, call: call.rawValue, toldEvent: self.toldEvent)
+        if let wanted = self.gathered.wanted(beyond: self.room.bytes) { self.makeRoom(wanted, for: call) }
     }
 
     func ended(call: UpstreamCallID, failure: UpstreamFailure?) {
@@ -157,6 +173,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 exchange.ended(call: call.rawValue, into: &actions)
             }
         }
+        self.gathered.ended(call: call.rawValue)
+        self.paused.remove(call.rawValue)
+        if self.gathered.isEmpty { self.room.release() }
     }
 
     func timerFired(_ id: UpstreamTimerID) {
@@ -166,6 +185,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case OwnTimer.queue:
             guard self.job.log.standing.stage == .queued else { return }
             self.expire("The request waited longer than the route's queue time.")
+        case OwnTimer.room:
+            self.roomAnswered(false)
         case OwnTimer.stage:
             self.perform(self.assembler.flushStage(now: self.environment.now()))
         case OwnTimer.cancel:
@@ -179,6 +200,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     private func feed(_ input: (inout any ProviderExchange, inout ExchangeActions) -> Void) {
         guard !self.isExchangeOver else { return }
+        self.toldEvent = false
+        self.shared = nil
         var actions = ExchangeActions()
         swap(&actions, &self.spareActions)
         input(&self.exchange, &actions)
@@ -186,6 +209,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         // One wake for the burst that one read of the upstream brings.
         let log = self.job.log
         log.coalescingWakes { self.perform(actions) }
+        self.shared = nil
         guard actions.count <= Self.maximumSpare else { return }
         actions.removeAll(keepingCapacity: true)
         swap(&actions, &self.spareActions)
@@ -300,13 +324,14 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     private func emit(_ event: UpstreamEvent) {
         var lease: PayloadLease?
+        self.toldEvent = true
         switch event {
         case .partialImage(_, _, _, let payload):
-            lease = self.environment.budget.lease(payload.storageCapacity)
+            lease = self.lease(payload, isPrecious: false)
             // No room: this preview is dropped, the next or the picture itself supersedes it.
             if lease == nil { return }
         case .image(let image):
-            lease = self.environment.budget.leaseAlways(image.payload.storageCapacity)
+            lease = self.lease(image.payload, isPrecious: true)
         case .unknownEvent(let type):
             self.log(.debug, "unknown upstream event skipped", ["type": "\(type)"])
         case .handle(let handle):
@@ -319,7 +344,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         swap(&steps, &self.spareSteps)
         let now = self.environment.now()
         self.assembler.apply(event, payloadLease: lease, now: now, into: &steps)
-        self.perform(steps, now: now)
+        self.perform(steps, now: now, leasedBytes: lease?.bytes ?? 0)
         steps.removeAll(keepingCapacity: true)
         swap(&steps, &self.spareSteps)
     }
@@ -343,6 +368,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func finish(_ error: GatewayError?) {
         self.settleUpstreamCancel()
         self.isExchangeOver = true
+        self.room.release()
         for call in self.purposes.keys { self.session?.cancel(UpstreamCallID(call)) }
         self.purposes.removeAll()
         self.perform(self.assembler.finish(error, now: self.environment.now()))
@@ -351,13 +377,18 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
 
     // MARK: Steps of the job
 
-    private func perform(_ steps: [JobAssembler.Step]) { self.perform(steps, now: self.environment.now()) }
+    func perform(_ steps: [JobAssembler.Step]) { self.perform(steps, now: self.environment.now()) }
 
-    private func perform(_ steps: [JobAssembler.Step], now: Timestamp) {
+    /// - Parameter leasedBytes: of the picture that the steps tell of, where that is known.
+    private func perform(_ steps: [JobAssembler.Step], now: Timestamp, leasedBytes: Int? = nil) {
         for step in steps {
             switch step {
             case .append(let event, let stage, let progress):
-                let entry = self.job.log.append(event, at: now, stage: stage, progress: progress)
+                if case .image(let image) = event, self.job.plan.delivery == .inline, image.payload?.displaced == nil {
+                    self.environment.keeper?.expect(image.imageID)
+                }
+                let entry = self.job.log.append(
+                    event, at: now, stage: stage, progress: progress, leasedBytes: leasedBytes)
                 if let entry { self.environment.recorder?.record(entry) }
             case .store(let index, let id, let payload, let format):
                 self.keep(payload, id: id, format: format, index: index)
@@ -425,6 +456,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard !self.assembler.isOver, !self.isClosed else { return }
         self.isClosed = true
         self.isExchangeOver = true
+        self.room.release()
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
@@ -438,7 +470,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     /// Lets the exchange tell the upstream, within the grace; the job's own log is closed already.
-    private func tellUpstream() {
+    func tellUpstream() {
         guard !self.isExchangeOver else { return self.close() }
         if self.hasSubmitted { self.job.noteUpstreamCancel(.pending) }
         self.session?.schedule(OwnTimer.cancel, after: Self.cancelGrace)
@@ -456,41 +488,11 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard !self.isClosed, self.isEnded else { return }
         self.isClosed = true
         self.isExchangeOver = true
+        self.room.release()
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
         self.logEnd()
         self.environment.onEnd(self.job)
-    }
-
-    /// Which job it is, is said only where the line is written.
-    private func log(
-        _ level: Logger.Level, _ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata
-    ) {
-        self.environment.logger.log(
-            level: level, message,
-            metadata: metadata().merging([
-                "job_id": "\(self.job.id.text)", "route": "\(self.job.plan.route)",
-                "upstream": "\(self.job.plan.upstream.name)",
-            ]) { told, _ in told })
-    }
-
-    private func logEnd() {
-        guard let terminal = self.job.log.standing.terminal else { return }
-        switch terminal.event {
-        case .error(let error):
-            let level: Logger.Level = error.code.isOperatorsBusiness ? .error : .warning
-            self.log(
-                level, "job failed",
-                ["code": "\(error.code.rawValue)", "cause": "\(error.cause ?? error.message)"])
-        case .completed(let completion):
-            self.log(
-                .info, "job completed",
-                ["images": "\(completion.images.count)", "total_ms": "\(completion.timings.total)"])
-        case .cancelled(let cancellation):
-            self.log(.info, "job cancelled", ["reason": "\(cancellation.reason.rawValue)"])
-        case .stage, .partialImage, .textDelta, .image:
-            break
-        }
     }
 }
