@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import ImageGeneration
 import NIOCore
@@ -151,7 +152,7 @@ import Testing
         let threads = NIOThreadPool(numberOfThreads: 1)
         threads.start()
         let budget = PayloadBudget(limit: 1 << 20)
-        let folder = "/tmp/safelight-spill-\(UInt64.random(in: 0 ... .max))"
+        let folder = NSTemporaryDirectory() + "spill-\(UInt64.random(in: 0 ... .max))"
         let spill = try SpillFolder(folder: folder, limit: limit, threads: threads, budget: budget)
         budget.onDisplacement { [weak spill] payload, _ in spill?.take(payload) }
         try await body(budget, spill)
