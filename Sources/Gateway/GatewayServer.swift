@@ -144,9 +144,12 @@ private struct GatewayCore {
         let budget = PayloadBudget(limit: table.storage.memoryBytes)
         self.budget = budget
         let owed = WebhookSignal()
+        let spill = try SpillFolder(
+            folder: "\(options.stateFolder)/spill", limit: Self.spillFactor * table.storage.memoryBytes,
+            threads: NIOThreadPool.singleton, budget: budget)
         let supervisor = JobSupervisor(
             transport: options.transport, budget: budget, keeper: images?.keeper, store: options.jobStore?.store,
-            epoch: try Self.epoch(options),
+            spill: spill, epoch: try Self.epoch(options),
             eventLoopGroup: options.eventLoopGroup, now: options.now, logger: logger,
             onNotification: { owed.signal() })
         self.supervisor = supervisor
@@ -179,7 +182,7 @@ private struct GatewayCore {
                     upstreamCalls: options.transportStatistics().openCalls, connections: ledger.openCount,
                     payloadBytes: budget.heldBytes, finishedJobs: supervisor.directory.finishedCount,
                     finishedPayloadBytes: supervisor.directory.heldBytes, limits: limits.ledger.gauge,
-                    images: images?.store.gauge)
+                    memory: MemoryGauge(budget, spilledBytes: spill.usedBytes), images: images?.store.gauge)
             },
             readiness: {
                 if supervisor.isDraining { return .draining }
@@ -197,6 +200,9 @@ private struct GatewayCore {
         serverLogger.logLevel = max(logger.logLevel, .warning)
         self.serverLogger = serverLogger
     }
+
+    /// The disk may take so much more than the memory.
+    private static let spillFactor = 4
 
     private static func limits(_ base: ConnectionLimits, _ table: RouteTable) -> ConnectionLimits {
         var limits = base

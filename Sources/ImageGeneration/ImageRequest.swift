@@ -96,6 +96,23 @@ package struct ImageRequest: Sendable {
     }
 }
 
+extension ImageRequest {
+    /// Bytes of the pictures that were sent along, as they are held.
+    package var pictureBytes: Int {
+        let earlier = self.messages.flatMap(\.images)
+        return (self.images + earlier + [self.mask].compactMap { $0 }).reduce(0) { $0 + $1.byteCount }
+    }
+}
+
+extension InputImage {
+    fileprivate var byteCount: Int {
+        switch self.content {
+        case .bytes(let bytes), .base64(let bytes): bytes.readableBytes
+        case .url, .fileID: 0
+        }
+    }
+}
+
 /// A picture the client sent along, still as it came.
 package struct InputImage: Sendable {
     package var content: Content

@@ -38,6 +38,40 @@ package enum JobEvent: Sendable {
     }
 }
 
+extension JobEvent {
+    /// The bytes that the event carries.
+    package var payload: ImagePayload? {
+        switch self {
+        case .partialImage(let preview): preview.payload
+        case .image(let image): image.payload
+        case .stage, .textDelta, .completed, .error, .cancelled: nil
+        }
+    }
+}
+
+extension SequencedEvent {
+    /// The same event with its payload elsewhere.
+    /// - Parameter displace: nil where the payload, of a finished picture by its id, cannot be elsewhere.
+    /// - Returns: nil where there is none, or none that can.
+    package func displacing(_ displace: (ImagePayload, ImageID?) -> ImagePayload?) -> SequencedEvent? {
+        let event: JobEvent
+        switch self.event {
+        case .partialImage(var preview):
+            guard let payload = displace(preview.payload, nil) else { return nil }
+            preview.payload = payload
+            event = .partialImage(preview)
+        case .image(var image):
+            guard let payload = image.payload.flatMap({ displace($0, image.imageID) }) else { return nil }
+            image.payload = payload
+            event = .image(image)
+        case .stage, .textDelta, .completed, .error, .cancelled:
+            return nil
+        }
+        return SequencedEvent(
+            sequence: self.sequence, at: self.at, stage: self.stage, progress: self.progress, event: event)
+    }
+}
+
 /// `queued` → `processing` → `generating` → `uploading` → terminal; only forward.
 package enum Stage: Int, Sendable, Comparable, CaseIterable {
     case queued, processing, generating, uploading, completed, error, cancelled

@@ -9,6 +9,8 @@ struct CallDeadlines {
     private var phase = Phase.connecting
     /// When the phase began or last made progress.
     private var mark: UInt64
+    /// We read nothing: the silence is ours.
+    private var isPaused = false
 
     init(_ timeouts: UpstreamTimeouts, now: UInt64) {
         self.connect = timeouts.connect.map { now.advanced(by: $0) }
@@ -40,12 +42,20 @@ struct CallDeadlines {
         self.mark = now
     }
 
+    mutating func pause() { self.isPaused = true }
+
+    mutating func resume(now: UInt64) {
+        self.isPaused = false
+        self.mark = now
+    }
+
     /// The deadline that comes first, and what it means to miss it.
     var next: (time: UInt64, reason: UpstreamFailure.Reason)? {
         let ofPhase: (time: UInt64, reason: UpstreamFailure.Reason)? =
             switch self.phase {
             case .connecting: self.connect.map { ($0, .connectTimeout) }
             case .waiting: self.firstByte.map { (self.mark.addingClamped($0), .firstByteTimeout) }
+            case .receiving where self.isPaused: nil
             case .receiving: self.idle.map { (self.mark.addingClamped($0), .idleTimeout) }
             }
         guard let total = self.total else { return ofPhase }

@@ -18,6 +18,8 @@ final class CurlCall {
     private(set) var isOver = false
     var attachment: Attachment?
     private var isDisposed = false
+    /// The receiver takes no bytes for now.
+    private(set) var isPaused = false
     private var openLookups = 0
     /// Set when a name did not resolve; the call then ends where it would have started.
     var lookupFailure: String?
@@ -189,6 +191,30 @@ final class CurlCall {
         guard !self.isOver, let next = self.deadlines.next else { return }
         guard next.time <= self.loop.now else { return self.armTimer() }
         self.fail(next.reason, detail: "deadline passed")
+    }
+
+    // MARK: Pausing
+
+    /// libcurl is told when it next brings bytes: it keeps those and stops reading.
+    func pause() {
+        guard !self.isOver else { return }
+        self.isPaused = true
+        self.deadlines.pause()
+    }
+
+    func resume() {
+        guard self.isPaused, !self.isOver else { return }
+        self.isPaused = false
+        self.deadlines.resume(now: self.loop.now)
+        self.armTimer()
+        self.loop.continueSoon(self)
+    }
+
+    /// libcurl brings what it kept. Outside of its callbacks.
+    func continueReading() {
+        guard !self.isOver, !self.isPaused, let easy = self.attachment?.easy else { return }
+        let code = easy.continueReading()
+        if code != CURLE_OK, !self.isOver { self.completed(code) }
     }
 
     // MARK: From libcurl

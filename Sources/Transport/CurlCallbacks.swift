@@ -15,7 +15,8 @@ enum CurlCallbacks {
         guard let context else { return failed }
         let piece = UnsafeRawBufferPointer(start: bytes, count: size * count)
         return Unmanaged<CurlCall>.fromOpaque(context)._withUnsafeGuaranteedRef {
-            $0.received(piece: piece) ? piece.count : failed
+            if $0.isPaused, !$0.isOver { return Int(CURL_WRITEFUNC_PAUSE) }
+            return $0.received(piece: piece) ? piece.count : failed
         }
     }
 

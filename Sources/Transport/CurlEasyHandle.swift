@@ -57,6 +57,9 @@ final class CurlEasyHandle {
 
     private var isSet = false
 
+    /// Ends a pause; libcurl brings what it kept back before this returns.
+    func continueReading() -> CURLcode { curl_easy_pause(self.raw, CURLPAUSE_CONT) }
+
     /// libcurl's words about the last call.
     func detail(_ code: CURLcode) -> String {
         if self.errorText[0] != 0 { return String(cString: self.errorText) }

@@ -29,6 +29,22 @@ final class CurlSession: UpstreamSession {
         self.post { loop, state in loop.cancel(id, session: state) }
     }
 
+    func pause(_ id: UpstreamCallID) {
+        if let (_, state) = self.here {
+            state.calls[id]?.pause()
+        } else {
+            self.post { _, state in state.calls[id]?.pause() }
+        }
+    }
+
+    func resume(_ id: UpstreamCallID) {
+        if let (_, state) = self.here {
+            state.calls[id]?.resume()
+        } else {
+            self.post { _, state in state.calls[id]?.resume() }
+        }
+    }
+
     func schedule(_ id: UpstreamTimerID, after delay: Duration) {
         if let (loop, state) = self.here { return loop.schedule(id, after: delay, session: state) }
         self.post { loop, state in loop.schedule(id, after: delay, session: state) }

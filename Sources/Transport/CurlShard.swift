@@ -3,6 +3,9 @@ import CCurl
 /// One multi handle. libcurl walks the connections of a multi handle at the start and at the end of each call, so a
 /// thread spreads many calls over several of bounded size: that keeps the cost of a call the same at 10 open calls and
 /// at 5,000.
+///
+/// libcurl keeps a pair of sockets for each multi handle, so a shard costs two descriptors. Shards are kept once made: as many as
+/// the most calls at once asked for.
 final class CurlShard {
     /// Calls of one shard at a time.
     static let maximumCalls = 256

@@ -32,6 +32,7 @@ final class TransportLoop {
     private static let maximumFreeHandles = 256
     private var starts: [CurlCall] = []
     private var removals: [CurlCall] = []
+    private var continuations: [CurlCall] = []
     private var rejected: [(session: SessionState, id: UpstreamCallID, failure: UpstreamFailure)] = []
     private var sessions: [ObjectIdentifier: SessionState] = [:]
     private var routes: [RouteKey: CallRoute] = [:]
@@ -103,7 +104,9 @@ final class TransportLoop {
 
     /// Rounded up: a wait that ends too early would be repeated with 0 until the time has come.
     private func millisecondsToWait() -> Int32 {
-        guard self.starts.isEmpty, self.removals.isEmpty, self.rejected.isEmpty else { return 0 }
+        guard self.starts.isEmpty, self.removals.isEmpty, self.rejected.isEmpty, self.continuations.isEmpty else {
+            return 0
+        }
         guard let next = self.timers.next else { return -1 }
         let now = ccurl_monotonic_nanoseconds()
         guard next > now else { return 0 }
@@ -134,6 +137,7 @@ final class TransportLoop {
     private func settle() {
         for call in self.removals.takeAll() { self.detach(call) }
         for call in self.starts.takeAll() where !call.isOver { self.attach(call) }
+        for call in self.continuations.takeAll() { call.continueReading() }
         for call in self.rejected.takeAll() { call.session.receiver?.ended(call: call.id, failure: call.failure) }
     }
 
@@ -145,6 +149,7 @@ final class TransportLoop {
         }
         for call in self.removals.takeAll() { self.detach(call) }
         self.starts.removeAll()
+        self.continuations.removeAll()
         self.rejected.removeAll()
         for shard in self.shards { shard.close() }
         self.shards.removeAll()
@@ -272,6 +277,8 @@ final class TransportLoop {
     }
 
     func removeSoon(_ call: CurlCall) { self.removals.append(call) }
+
+    func continueSoon(_ call: CurlCall) { self.continuations.append(call) }
 
     /// The first with room, so that few calls share the idle connections of one shard.
     private func shardWithRoom() -> CurlShard? {

@@ -17,6 +17,12 @@ package protocol UpstreamSession: Sendable {
     /// Ends a call and frees its connection at once; no callback for it comes afterwards.
     func cancel(_ id: UpstreamCallID)
 
+    /// Reads nothing more of the call's response until ``resume(_:)``; its idle clock stands still. At most one piece that is read
+    /// already is held back.
+    func pause(_ id: UpstreamCallID)
+
+    func resume(_ id: UpstreamCallID)
+
     /// Calls ``UpstreamReceiver/timerFired(_:)`` after `delay`; a second timer of the same id replaces the first.
     func schedule(_ id: UpstreamTimerID, after delay: Duration)
 

@@ -57,6 +57,34 @@ import Testing
         #expect(addresses[0] == addresses[1])
     }
 
+    /// Text that is somewhere.
+    private final class Elsewhere: DisplacedPayload {
+        let base64Count: Int
+        var decodedCount: Int { self.base64Count / 4 * 3 }
+
+        init(_ count: Int) { self.base64Count = count }
+
+        func read(_ range: Range<Int>) async throws -> ByteBuffer { ByteBuffer(repeating: 0x41, count: range.count) }
+    }
+
+    @Test("a payload that is elsewhere stands in its chunk as if it were here", arguments: [true, false])
+    func displaced(announced: Bool) async throws {
+        var whole: [UInt8] = []
+        var out = FrameOutput(isChunked: true)
+        if announced { out.begin(expecting: 100) }
+        out.write("{")
+        out.splice(ImagePayload(displaced: Elsewhere(100_000)))
+        out.write("}\n\n")
+        for piece in out.takePieces().pieces {
+            switch piece {
+            case .bytes(let bytes): whole += Array(bytes.readableBytesView)
+            case .displaced(let payload): whole += Array(try await payload.read(0..<100_000).readableBytesView)
+            }
+        }
+        #expect(
+            Self.body(of: whole) == Array("{".utf8) + [UInt8](repeating: 0x41, count: 100_000) + Array("}\n\n".utf8))
+    }
+
     @Test("nothing begun is nothing sent")
     func empty() {
         var out = FrameOutput(isChunked: true)

@@ -1,5 +1,6 @@
 """The gateway killed and started again: accepted jobs are found, their pictures delivered, the upstream asked once."""
 
+import base64
 import collections
 import json
 import random
@@ -133,6 +134,48 @@ def test_queued_job_is_picked_up(serve, counting, event_schema):
         again = list(stream)
     assert [event.name for event in again] == ["gap", "stage", "image", "completed"]
     assert again[2].json["b64_json"] == image["b64_json"] and again[2].json["image_id"] == image["image_id"]
+
+
+def test_finished_picture_of_a_picked_up_job_is_told_once(serve):
+    """Killed between two pictures: the first comes from the image store, byte by byte, under its old id."""
+    pictures = [picture(200, 200, seed) for seed in (1, 2)]
+    second, submissions = threading.Event(), []
+
+    def behaviour(call):
+        root = f"http://127.0.0.1:{upstream.port}"
+        done = {"job_id": "one", "status": "completed", "result": {"images": [
+            {"image_url": f"{root}/0.png"}, {"image_url": f"{root}/1.png"}]}}
+        if call.method == "POST":
+            submissions.append(call.path)
+            call.answer(200, {"job_id": "one", "status": "queued"})
+        elif call.path.endswith("/events"):
+            call.answer(404, {"detail": "Not found"})
+        elif call.path.endswith("/jobs/one"):
+            call.answer(200, done)
+        elif call.path == "/0.png":
+            call.answer_bytes(200, base64.b64decode(pictures[0]), "image/png")
+        else:
+            second.wait(60)
+            call.answer_bytes(200, base64.b64decode(pictures[1]), "image/png")
+
+    with Upstream(behaviour) as upstream:
+        server = serve({"queue": stages_upstream(upstream.port)}, [routed(QUEUED, "queue")], **DURABLE)
+        with Stream(server.port, QUEUED["path"], {"prompt": "lamp", "n": 2, "stream": True}, timeout=60) as stream:
+            first = next(event for event in stream if event.name == "image").json
+        assert first["b64_json"] == pictures[0]
+        # What happens besides rides along with a later commit, and the picture with a write of its own.
+        wait_until(lambda: any(server.config_path.parent.glob("images/**/*.png")), 10, "the stored picture")
+        time.sleep(0.5)
+        server.kill()
+        server.start_again()
+        second.set()
+        with Stream(server.port, f"/v1/jobs/{first['job_id']}/events", None, method="GET", timeout=60) as stream:
+            images = [event.json for event in stream if event.name in ("image", "completed")]
+        assert [image.get("image_index") for image in images] == [0, 1, None]
+        assert images[0]["image_id"] == first["image_id"]
+        assert [image["b64_json"] for image in images[:2]] == pictures
+        assert [image["image_id"] for image in images[2]["images"]] == [image["image_id"] for image in images[:2]]
+        assert len(submissions) == 1
 
 
 def test_streamed_job_is_interrupted_and_not_paid_twice(serve):

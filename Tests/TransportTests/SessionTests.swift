@@ -74,6 +74,69 @@ import Testing
         }
     }
 
+    @Test(
+        "a paused call brings nothing, keeps its connection past its idle limit, and goes on without a gap",
+        arguments: [1, 3])
+    func pauses(times: Int) async throws {
+        // Far more than the sockets between take.
+        let total = 8 << 20
+        let body = [UInt8]((0..<total).lazy.map { UInt8(truncatingIfNeeded: $0 >> 8 ^ $0) })
+        let server = ScriptedServer { connection in
+            guard connection.readRequest() != nil else { return }
+            connection.write("HTTP/1.1 200 OK\r\nContent-Length: \(total)\r\n\r\n")
+            connection.write(body)
+        }
+        defer { server.stop() }
+        try await CurlTransport.with { transport in
+            let box = SessionBox()
+            let pauses = Atomic<Int>(0)
+            let recorder = CallRecorder(onBytes: { id in
+                guard pauses.add(1, ordering: .relaxed).oldValue < times else { return }
+                box.session?.pause(id)
+                box.session?.schedule(UpstreamTimerID(1), after: .milliseconds(1500))
+            })
+            let session = transport.open(recorder)
+            box.set(session, recorder)
+            session.send(
+                UpstreamCall(
+                    method: .get, url: server.url, timeouts: UpstreamTimeouts(idle: .seconds(1))),
+                id: Self.first)
+            for round in 1...times {
+                await recorder.wait { $0.timers.count == round }
+                await session.settle()
+                #expect(recorder[Self.first].pieces == round, "nothing came meanwhile")
+                session.resume(Self.first)
+            }
+            let outcome = await recorder.outcome(Self.first)
+            #expect(outcome.failure == nil)
+            let isWhole = outcome.body == body
+            #expect(isWhole, "\(outcome.body.count) of \(total) bytes came")
+            box.clear()
+            session.close()
+        }
+    }
+
+    @Test func aPausedCallCanBeCancelled() async throws {
+        let closed = Signal()
+        let server = Self.endless(closed: closed)
+        defer { server.stop() }
+        try await CurlTransport.with { transport in
+            let recorder = CallRecorder()
+            let session = transport.open(recorder)
+            session.send(UpstreamCall(method: .get, url: server.url), id: Self.first)
+            await recorder.wait { $0.outcomes[Self.first]?.body.count == 5 }
+            session.pause(Self.first)
+            session.resume(Self.first)
+            session.pause(Self.first)
+            session.cancel(Self.first)
+            session.resume(Self.first)
+            await closed.wait()
+            await session.settle()
+            self.expectNothingOpen(transport, sessions: 1)
+            session.close()
+        }
+    }
+
     /// libcurl refuses to add or remove calls inside callbacks: both must be put off.
     @Test func sendAndCancelOthersInsideACallback() async throws {
         let server = Self.endless()

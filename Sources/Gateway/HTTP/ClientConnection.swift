@@ -46,6 +46,11 @@ package final class ClientConnection: Sendable {
 
     func offerDirectBody(_ handler: ConnectionHandler?) { self.bodySink.value = handler }
 
+    /// Closes the connection as it stands, from any thread: for a client that takes nothing, or whose response cannot go on.
+    package func abort() {
+        self.eventLoop.execute { self.bodySink.value?.abort() }
+    }
+
     /// Whether the request under way came as HTTP/1.0: no chunks, close at the end.
     package internal(set) var isHTTP10: Bool {
         get { self.state.withLock { $0.isHTTP10 } }

@@ -277,6 +277,11 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         context.close(promise: nil)
     }
 
+    func abort() {
+        self.connection.markGone()
+        self.context?.close(promise: nil)
+    }
+
     // MARK: Deadlines and endings
 
     private func renewDeadline(_ context: ChannelHandlerContext) {

@@ -21,12 +21,13 @@ package struct GatewayGauges: Sendable {
     package var finishedPayloadBytes: Int
     /// What limits count.
     package var limits: LimitGauge
+    package var memory: MemoryGauge?
     /// The image store; nil where none is configured.
     package var images: ImageStoreGauge?
 
     package init(
         jobs: Int, streams: Int, upstreamCalls: Int, connections: Int, payloadBytes: Int, finishedJobs: Int = 0,
-        finishedPayloadBytes: Int = 0, limits: LimitGauge = LimitGauge(),
+        finishedPayloadBytes: Int = 0, limits: LimitGauge = LimitGauge(), memory: MemoryGauge? = nil,
         images: ImageStoreGauge? = nil
     ) {
         self.jobs = jobs
@@ -37,6 +38,7 @@ package struct GatewayGauges: Sendable {
         self.finishedJobs = finishedJobs
         self.finishedPayloadBytes = finishedPayloadBytes
         self.limits = limits
+        self.memory = memory
         self.images = images
     }
 
@@ -58,6 +60,7 @@ package struct GatewayGauges: Sendable {
         json.field("refused", self.limits.refused)
         json.field("shadow_refused", self.limits.shadowRefused)
         json.endObject()
+        self.memory?.write(into: &json)
         if let images = self.images {
             json.key("images")
             json.beginObject()
@@ -67,6 +70,33 @@ package struct GatewayGauges: Sendable {
             json.field("writable", images.isWritable)
             json.endObject()
         }
+        json.endObject()
+    }
+}
+
+/// What gives way where payloads want more memory than there is.
+package struct MemoryGauge: Sendable {
+    /// Bytes in the spill file.
+    package var spilledBytes: Int
+    /// Jobs whose upstream waits for memory.
+    package var waiting: Int
+    /// Since the start.
+    package var figures: PayloadBudget.Figures
+
+    package init(_ budget: PayloadBudget, spilledBytes: Int) {
+        self.spilledBytes = spilledBytes
+        self.waiting = budget.waiterCount
+        self.figures = budget.figures
+    }
+
+    fileprivate func write(into json: inout JSONWriter) {
+        json.key("memory")
+        json.beginObject()
+        json.field("spilled_bytes", self.spilledBytes)
+        json.field("waiting", self.waiting)
+        json.field("displaced_payloads", self.figures.displacedPayloads)
+        json.field("closed_readers", self.figures.closedReaders)
+        json.field("refused", self.figures.refused)
         json.endObject()
     }
 }

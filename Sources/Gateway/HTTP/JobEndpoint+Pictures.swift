@@ -51,17 +51,19 @@ extension JobEndpoint {
     ) async throws {
         let job: JobView
         let picture: ShownPicture
+        let mediaType: String
         do {
             job = try await self.job(id, scope)
             guard let found = ShownPicture.newest(of: index, in: job.log.retained),
                 let readable = try await found.readable(self.streams.supervisor.payloads)
             else { throw GatewayError(.notFound, "There is no preview of this picture.") }
             picture = readable
+            mediaType = try await readable.mediaType()
         } catch let error as GatewayError {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }
         var fields = Self.headers(scope, job)
-        fields[.contentType] = picture.mediaType
+        fields[.contentType] = mediaType
         fields[.contentLength] = String(picture.byteCount)
         let head = HTTPResponse(status: .ok, headerFields: fields)
         if scope.method == .head { return try await writer.writeResponse(head) }

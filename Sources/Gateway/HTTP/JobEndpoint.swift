@@ -128,7 +128,7 @@ struct JobEndpoint: Sendable {
         let plan: JobStreams.Plan
         do {
             let job = try await self.job(id, scope)
-            plan = try await self.streams.plan(job, try self.wish(job, scope, live))
+            plan = await self.streams.plan(job, try self.wish(job, scope, live))
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }

@@ -2,18 +2,35 @@ import HTTPTypes
 import HummingbirdCore
 import ImageGeneration
 import NIOCore
+import Storage
 
 /// Reads a request's body into one buffer, refusing what is too large before reading it.
 enum RequestBodyReader {
-    /// - Parameter limit: in bytes.
-    /// - Throws: `too_large`, `request_timeout`; after either the connection closes with its answer.
-    static func read(_ request: Request, limit: Int, connection: ClientConnection) async throws -> ByteBuffer {
+    /// What a body may hold without being counted, in bytes: part of what a connection costs.
+    private static let uncounted = 64 << 10
+
+    /// - Parameters:
+    ///   - limit: in bytes.
+    ///   - budget: what the body's memory is counted by.
+    /// - Returns: the body, and what it is counted by where it is large.
+    /// - Throws: `too_large`, `request_timeout`, `overloaded`; after either the connection closes with its answer.
+    static func read(
+        _ request: Request, limit: Int, budget: PayloadBudget, connection: ClientConnection
+    ) async throws -> (bytes: ByteBuffer, lease: PayloadLease?) {
+        var lease: PayloadLease?
         let declared = request.headers[.contentLength].flatMap(Int.init)
         if let declared, declared > limit { throw Self.tooLarge(limit, connection) }
         var buffer = ByteBuffer()
         var iterator = request.body.makeAsyncIterator()
         while let piece = try await iterator.next() {
             guard buffer.readableBytes + piece.readableBytes <= limit else { throw Self.tooLarge(limit, connection) }
+            if buffer.readableBytes + piece.readableBytes > max(Self.uncounted, lease?.bytes ?? 0) {
+                // Twofold, as the buffer grows; a declared length at once.
+                let wanted = max(2 * (buffer.readableBytes + piece.readableBytes), declared ?? 0)
+                lease = nil
+                lease = budget.leaseUpload(wanted)
+                if lease == nil { throw Self.overloaded(connection) }
+            }
             if buffer.readableBytes == 0 {
                 buffer = piece
             } else {
@@ -23,7 +40,12 @@ enum RequestBodyReader {
             }
         }
         if connection.isGone { throw ClientGone() }
-        return buffer
+        return (buffer, lease)
+    }
+
+    private static func overloaded(_ connection: ClientConnection) -> GatewayError {
+        connection.closeAfterResponse()
+        return GatewayError(.overloaded, "The gateway holds as much as it may.", retryAfterMilliseconds: 2000)
     }
 
     /// Lets go of a body that nobody will read. A small one is taken in first, so that the connection can serve the next request;

@@ -12,6 +12,8 @@ import Synchronization
 struct AnswerDelivery: Sendable {
     let heartbeat: TimeAmount
     let connection: ClientConnection
+    /// What counts the payloads that a slow client holds.
+    let budget: PayloadBudget
     /// After this the answer is given as the job then stands. Nil: at the job's end.
     var patience: TimeAmount?
 
@@ -52,10 +54,10 @@ struct AnswerDelivery: Sendable {
                 return .clientGone
             case .events:
                 guard Self.fold(subscription, into: &encoder, signal) else { continue }
-                return try await Self.answer(&encoder, writer: writer, headers: headers, fail: fail)
+                return try await self.answer(&encoder, writer: writer, headers: headers, fail: fail)
             case .patienceOver:
                 _ = Self.fold(subscription, into: &encoder, signal)
-                return try await Self.answer(&encoder, writer: writer, headers: headers, fail: fail)
+                return try await self.answer(&encoder, writer: writer, headers: headers, fail: fail)
             case .heartbeat:
                 return try await self.continueCommitted(
                     subscription, &encoder, iterator, signal, writer: writer, headers: headers)
@@ -64,8 +66,8 @@ struct AnswerDelivery: Sendable {
         return .clientGone
     }
 
-    /// Takes what the log has.
-    /// - Returns: whether the terminal event is among it.
+    /// Waits for the terminal event, and takes what the log has only then: until the answer is written, payloads may go elsewhere.
+    /// - Returns: whether the terminal event is there.
     private static func fold(
         _ subscription: EventSubscription, into encoder: inout any DialectAnswerEncoder,
         _ signal: AsyncStream<Wake>.Continuation
@@ -73,35 +75,57 @@ struct AnswerDelivery: Sendable {
         while true {
             let events = subscription.read(orWake: { signal.yield(.events) })
             if events.isEmpty { return false }
-            for event in events { encoder.add(event) }
-            if events.last?.event.isTerminal == true { return true }
+            guard events.last?.event.isTerminal == true else { continue }
+            for event in subscription.log.retained { encoder.add(event) }
+            return true
         }
     }
 
     /// Writes the answer as the encoder has it now.
     @discardableResult
-    static func answer(
+    func answer(
         _ encoder: inout any DialectAnswerEncoder, writer: consuming ResponseWriter, headers: HTTPFields,
         withoutBody: Bool = false, fail: (GatewayError) -> DialectResponse
     ) async throws -> Outcome {
         var output = FrameOutput()
         let head = encoder.finish(into: &output)
         let failure = head.error.map(fail)
-        var (pieces, leases) = output.take()
-        if let failure { (pieces, leases) = ([failure.body], []) }
+        var (pieces, leases) = output.takePieces()
+        if let failure { (pieces, leases) = ([.bytes(failure.body)], []) }
         var fields = failure?.headers ?? head.headers
         for field in headers { fields[field.name] = field.value }
-        fields[.contentLength] = String(pieces.reduce(0) { $0 + $1.readableBytes })
+        fields[.contentLength] = String(pieces.reduce(0) { $0 + $1.count })
         let response = HTTPResponse(status: .init(code: failure?.status ?? head.status), headerFields: fields)
         guard !withoutBody else {
             try await writer.writeResponse(response)
             return .answered
         }
         var body = try await writer.writeHead(response)
-        for piece in pieces { try await body.writeSliced(piece) }
+        try await self.write(pieces, leases, &body)
         try await body.finish(nil)
-        withExtendedLifetime(leases) {}
         return .answered
+    }
+
+    /// A client that takes nothing of a payload meanwhile may have to give way.
+    private func write(
+        _ pieces: [FramePiece], _ leases: [PayloadLease], _ body: inout some ResponseBodyWriter
+    ) async throws {
+        let connection = self.connection
+        let stall = StallMark(self.budget) { [weak connection] in connection?.abort() }
+        let held = leases.reduce(0) { $0 + $1.bytes }
+        for piece in pieces {
+            switch piece {
+            case .bytes(let bytes): try await body.writeSliced(bytes, stall, holding: held)
+            case .displaced(let payload):
+                do {
+                    try await body.writeDisplaced(payload)
+                } catch {
+                    connection.abort()
+                    throw error
+                }
+            }
+        }
+        withExtendedLifetime(leases) {}
     }
 
     /// The status is settled as 200: white space until the job ends, then the answer, or the failure in the answer's place.
@@ -124,10 +148,9 @@ struct AnswerDelivery: Sendable {
                 guard Self.fold(subscription, into: &encoder, signal) || wake == .patienceOver else { continue }
                 var output = FrameOutput()
                 _ = encoder.finish(into: &output)
-                let (pieces, leases) = output.take()
-                for piece in pieces { try await body.writeSliced(piece) }
+                let (pieces, leases) = output.takePieces()
+                try await self.write(pieces, leases, &body)
                 try await body.finish(nil)
-                withExtendedLifetime(leases) {}
                 return .answered
             }
         }
@@ -137,10 +160,25 @@ struct AnswerDelivery: Sendable {
 
 extension ResponseBodyWriter {
     /// Writes a large buffer in pieces of 64 KiB, so that memory is freed as the client takes it.
-    mutating func writeSliced(_ buffer: ByteBuffer) async throws {
+    /// - Parameters:
+    ///   - stall: set while a piece is not taken.
+    ///   - bytes: what is held meanwhile.
+    mutating func writeSliced(_ buffer: ByteBuffer, _ stall: StallMark? = nil, holding bytes: Int = 0) async throws {
         var rest = buffer
         while let slice = rest.readSlice(length: min(64 << 10, rest.readableBytes)), slice.readableBytes > 0 {
+            if bytes > 0 { stall?.set(holding: bytes) }
             try await self.write(slice)
+        }
+        stall?.clear()
+    }
+
+    /// Reads the text piece by piece, each when the one before has been taken.
+    mutating func writeDisplaced(_ payload: any DisplacedPayload) async throws {
+        var offset = 0
+        while offset < payload.base64Count {
+            let end = min(offset + (64 << 10), payload.base64Count)
+            try await self.write(try await payload.read(offset..<end))
+            offset = end
         }
     }
 }

@@ -1,4 +1,5 @@
 import ImageGeneration
+import NIOCore
 import ServiceLifecycle
 import Storage
 import Synchronization
@@ -19,8 +20,16 @@ final class ImageKeeper: Service {
     private let publicURL: @Sendable () -> String
     private let lifetimeMilliseconds: Int64
     private let now: @Sendable () -> Timestamp
+    private let unstored = Mutex(Unstored())
     private let works: AsyncStream<Work>
     private let enqueue: AsyncStream<Work>.Continuation
+
+    /// Pictures that were told of and are not in the store, at most so many of those that never will be.
+    private struct Unstored {
+        static let maximumFailed = 1024
+        var ids: Set<ImageID> = []
+        var failed = CircularBuffer<ImageID>()
+    }
 
     /// - Parameters:
     ///   - publicURL: absolute base of image URLs, without trailing slash.
@@ -37,10 +46,30 @@ final class ImageKeeper: Service {
         (self.works, self.enqueue) = AsyncStream.makeStream()
     }
 
+    /// A picture will be given to ``keep(_:id:format:completed:)``; until it is stored nobody looks for it there.
+    func expect(_ id: ImageID) { self.unstored.withLock { _ = $0.ids.insert(id) } }
+
+    /// Whether a picture that this process told of is in the store.
+    func has(_ id: ImageID) -> Bool { self.unstored.withLock { !$0.ids.contains(id) } }
+
+    private func note(_ id: ImageID, isStored: Bool) {
+        self.unstored.withLock { unstored in
+            if isStored {
+                unstored.ids.remove(id)
+            } else if unstored.ids.contains(id) {
+                unstored.failed.append(id)
+                if unstored.failed.count > Unstored.maximumFailed, let oldest = unstored.failed.popFirst() {
+                    unstored.ids.remove(oldest)
+                }
+            }
+        }
+    }
+
     /// Stores the picture; `completed` is called once, from any thread.
     func keep(_ payload: ImagePayload, id: ImageID, format: ImageFormat, completed: @escaping Completed) {
         let result = self.enqueue.yield(Work(payload: payload, id: id, format: format, completed: completed))
         if case .terminated = result {
+            self.note(id, isStored: false)
             completed(.failure(GatewayError(.draining, "The gateway is shutting down.", billed: .yes)))
         }
     }
@@ -60,10 +89,13 @@ final class ImageKeeper: Service {
     private func perform(_ work: Work) async -> Result<SignedURL?, GatewayError> {
         do {
             _ = try await self.store.store(work.payload, id: work.id, format: work.format)
+            self.note(work.id, isStored: true)
             return .success(self.url(of: work.id))
         } catch let error as GatewayError {
+            self.note(work.id, isStored: false)
             return .failure(error)
         } catch {
+            self.note(work.id, isStored: false)
             return .failure(
                 GatewayError(
                     .storageUnavailable, "The image store cannot be written.", billed: .yes, cause: "\(error)"))

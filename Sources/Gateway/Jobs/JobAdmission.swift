@@ -34,18 +34,20 @@ struct JobAdmission: Sendable {
             await RequestBodyReader.discard(request, connection: scope.connection)
             throw error
         }
-        let body = try await RequestBodyReader.read(
-            request, limit: live.table.server.maximumBodyBytes, connection: scope.connection)
+        let (body, lease) = try await RequestBodyReader.read(
+            request, limit: live.table.server.maximumBodyBytes, budget: self.supervisor.budget,
+            connection: scope.connection)
+        defer { withExtendedLifetime(lease) {} }
         if let resumed = try await self.resumed(scope, match, body) {
             scope.limits?.giveBack()
             return resumed
         }
         let key = try IdempotencyKey(scope.headers, scope: Caller(scope).idempotencyScope)
         let decoded = try self.decode(scope, match, body)
-        guard let key else { return try await self.start(decoded, nil, scope, match, live) }
+        guard let key else { return try await self.start(decoded, lease, nil, scope, match, live) }
         let digest = RequestDigest(
             method: scope.method.rawValue, path: scope.path, contentType: scope.headers[.contentType], body: body)
-        return try await self.admit(decoded, key, digest, scope, match, live)
+        return try await self.admit(decoded, lease, key, digest, scope, match, live)
     }
 
     private func decode(
@@ -57,14 +59,16 @@ struct JobAdmission: Sendable {
     }
 
     private func start(
-        _ decoded: DecodedRequest, _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ scope: RequestScope,
+        _ decoded: DecodedRequest, _ body: PayloadLease?,
+        _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ scope: RequestScope,
         _ match: EndpointMatch, _ live: LiveTable
     ) async throws(GatewayError) -> Admitted {
-        let decision: JobPlanner.Decision
+        var decision: JobPlanner.Decision
         let job: Job
         let mode = match.mode(asked: decoded.mode, headers: scope.headers)
         do throws(GatewayError) {
             decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
+            if decision.plan.request.pictureBytes > 0 { decision.plan.uploads = body }
             try await scope.limits?.weigh(decision.plan)
             switch try await self.supervisor.accept(decision.plan, self.terms(idempotency, mode, scope, match)) {
             case .started(let started): job = started
@@ -137,14 +141,15 @@ struct JobAdmission: Sendable {
 
     /// Of all equal requests one starts the job. The others find it, or wait until it is there.
     private func admit(
-        _ decoded: DecodedRequest, _ key: IdempotencyKey, _ digest: RequestDigest, _ scope: RequestScope,
+        _ decoded: DecodedRequest, _ body: PayloadLease?, _ key: IdempotencyKey, _ digest: RequestDigest,
+        _ scope: RequestScope,
         _ match: EndpointMatch, _ live: LiveTable
     ) async throws -> Admitted {
         while true {
             switch self.keys.claim(key, digest, now: self.now()) {
             case .first:
                 do {
-                    let admitted = try await self.start(decoded, (key, digest), scope, match, live)
+                    let admitted = try await self.start(decoded, body, (key, digest), scope, match, live)
                     self.keys.fulfil(key, with: admitted.job.id)
                     return admitted
                 } catch {

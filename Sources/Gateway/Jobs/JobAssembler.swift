@@ -17,43 +17,43 @@ struct JobAssembler {
         case end(JobEvent)
     }
 
-    private struct Picture {
+    struct Picture {
         var image: FinishedImage
         var isAnnounced: Bool
         var isKept: Bool
     }
 
-    private let plan: JobPlan
+    let plan: JobPlan
     /// Of the attempt.
-    private var upstream: (name: String, model: String?)
-    private var request: ImageRequest
+    var upstream: (name: String, model: String?)
+    var request: ImageRequest
     private var attempt = 1
     private let keepsImages: Bool
-    private let createdAt: Timestamp
+    let createdAt: Timestamp
     private let makeImageID: @Sendable () -> ImageID
     private var asked: (pictures: Int, previews: Int)
 
     private var stage = Stage.queued
-    private var pictures: [Int: Picture] = [:]
-    private var failures: [ImageFailure] = []
+    var pictures: [Int: Picture] = [:]
+    var failures: [ImageFailure] = []
     /// How far each picture is, 0…1.
     private var previewFractions: [Double] = []
     private var previewFormats = PreviewFormats()
-    private var hasText = false
+    var hasText = false
     /// Of the last preview; those of one job differ little.
     private var lastAttributes: (upstream: UpstreamImageAttributes, format: ImageFormat?, made: ImageAttributes)?
-    private var usage = Usage.zero
-    private var model: String?
-    private var workBegan: Timestamp?
-    private var firstPreview: Timestamp?
-    private var lastPicture: Timestamp?
-    private var isFinishing = false
-    private var finishError: GatewayError?
+    var usage = Usage.zero
+    var model: String?
+    var workBegan: Timestamp?
+    var firstPreview: Timestamp?
+    var lastPicture: Timestamp?
+    var isFinishing = false
+    var finishError: GatewayError?
     private var lastStageAt: Timestamp?
     private var heldStatus: UpstreamStatus?
     private var lastStatus: UpstreamStatus?
-    private(set) var isOver = false
-    private var mayBeBilled = GatewayError.Billed.no
+    var isOver = false
+    var mayBeBilled = GatewayError.Billed.no
 
     /// At most one stage event in this time, transitions apart.
     private static let stageInterval: Int64 = 250
@@ -78,15 +78,27 @@ struct JobAssembler {
         return [.append(.stage(change), stage: .queued, progress: nil)]
     }
 
-    /// The first event of a job that an earlier process submitted.
-    mutating func pickUp(stage: Stage, progress: Int, now: Timestamp) -> [Step] {
+    /// The first events of a job that an earlier process submitted.
+    /// - Parameter kept: pictures that were finished then; what the upstream says of them again is not told again.
+    mutating func pickUp(stage: Stage, progress: Int, kept: [FinishedImage] = [], now: Timestamp) -> [Step] {
         self.lastStageAt = now
         self.stage = min(stage, .generating)
         if self.stage > .queued { self.workBegan = self.createdAt }
         self.mayBeBilled = .maybe
         var change = self.change("The gateway was restarted and follows the job again.", now: now)
         change.reason = "restarted"
-        return [.append(.stage(change), stage: self.stage, progress: progress)]
+        var steps = [Step.append(.stage(change), stage: self.stage, progress: progress)]
+        for image in kept.sorted(by: { $0.imageIndex < $1.imageIndex }) where self.isWanted(image.imageIndex) {
+            self.mayBeBilled = .yes
+            if let usage = image.usage { self.usage = self.usage + usage }
+            self.note(1, of: image.imageIndex)
+            self.lastPicture = now
+            var described = image
+            described.payload = nil
+            self.pictures[image.imageIndex] = Picture(image: described, isAnnounced: true, isKept: true)
+            steps.append(.append(.image(image), stage: self.stage, progress: self.progressOfPictures()))
+        }
+        return steps
     }
 
     // MARK: Attempts
@@ -306,7 +318,10 @@ struct JobAssembler {
             fileSize: payload.decodedCount, usage: image.usage, revisedPrompt: image.revisedPrompt, payload: payload)
         let waits = self.keepsImages && self.plan.delivery.carriesURL
         self.failures.removeAll { $0.imageIndex == image.imageIndex }
-        self.pictures[image.imageIndex] = Picture(image: event, isAnnounced: !waits, isKept: !self.keepsImages)
+        // The log has the bytes once the picture is told; holding them here as well would keep them in memory.
+        var described = event
+        if !waits { described.payload = nil }
+        self.pictures[image.imageIndex] = Picture(image: described, isAnnounced: !waits, isKept: !self.keepsImages)
         if self.pictures.count + self.failures.count >= self.request.count, self.keepsImages {
             steps += self.upload(now: now)
         }
@@ -325,7 +340,7 @@ struct JobAssembler {
         self.failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
     }
 
-    private mutating func upload(now: Timestamp) -> [Step] {
+    mutating func upload(now: Timestamp) -> [Step] {
         guard self.stage < .uploading else { return [] }
         self.move(to: .uploading, now: now)
         self.lastStageAt = now
@@ -396,6 +411,7 @@ struct JobAssembler {
             if !picture.isAnnounced {
                 steps.append(.append(.image(picture.image), stage: self.stage, progress: self.progressOfPictures()))
                 picture.isAnnounced = true
+                picture.image.payload = nil
             }
             self.pictures[imageIndex] = picture
         case .failure(let error):
@@ -408,87 +424,6 @@ struct JobAssembler {
             }
         }
         return steps + self.endIfPossible(now: now)
-    }
-
-    // MARK: Endings
-
-    /// The exchange is over; the job ends once every picture is kept.
-    mutating func finish(_ error: GatewayError?, now: Timestamp) -> [Step] {
-        guard !self.isOver, !self.isFinishing else { return [] }
-        self.isFinishing = true
-        self.finishError = error
-        var steps: [Step] = []
-        if self.pictures.values.contains(where: { !$0.isKept }) { steps += self.upload(now: now) }
-        return steps + self.endIfPossible(now: now)
-    }
-
-    private mutating func endIfPossible(now: Timestamp) -> [Step] {
-        guard self.isFinishing, self.pictures.values.allSatisfy(\.isKept) else { return [] }
-        self.isOver = true
-        let images = self.pictures.sorted { $0.key < $1.key }.map(\.value.image)
-        guard !images.isEmpty || self.isTextEnough else { return [.end(.error(self.failure))] }
-        return [.end(.completed(self.completion(images, now: now)))]
-    }
-
-    /// A conversation need not come to a picture, where the client left that open.
-    private var isTextEnough: Bool {
-        self.request.picture != .always && self.hasText && self.finishError == nil && self.failures.isEmpty
-    }
-
-    private var failure: GatewayError {
-        var error =
-            self.finishError
-            ?? self.failures.first.map { GatewayError($0.code, $0.message) }
-            ?? GatewayError(.noImage, "The upstream finished without a picture.")
-        error.billed = Self.dearer(error.billed, error.code == .refused ? .no : self.mayBeBilled, of: error)
-        return error
-    }
-
-    /// What was spent does not become cheaper by the way it ended; an upstream's own refusal knows best.
-    private static func dearer(
-        _ told: GatewayError.Billed, _ known: GatewayError.Billed, of error: GatewayError
-    ) -> GatewayError.Billed {
-        if told == .yes || known == .yes { return .yes }
-        let refusedBeforeWork = error.upstreamStatus.map { (400..<500).contains($0) || $0 == 503 } ?? false
-        if error.code == .upstreamUnreachable || refusedBeforeWork { return told }
-        return told == .maybe ? .maybe : known
-    }
-
-    private func completion(_ images: [FinishedImage], now: Timestamp) -> Completion {
-        let began = self.workBegan ?? self.createdAt
-        let received = self.lastPicture ?? now
-        var failures = self.failures
-        if let error = self.finishError {
-            for index in 0..<self.request.count
-            where self.pictures[index] == nil && !failures.contains(where: { $0.imageIndex == index }) {
-                failures.append(ImageFailure(imageIndex: index, code: error.code, message: error.message))
-            }
-        }
-        return Completion(
-            images: images.map { image in
-                var image = image
-                image.payload = nil
-                return image
-            },
-            failures: failures.sorted { $0.imageIndex < $1.imageIndex }, usage: self.usage,
-            upstream: self.upstream.name,
-            model: self.model ?? self.upstream.model ?? self.request.model ?? "",
-            timings: Timings(
-                queued: self.elapsed(since: self.createdAt, began),
-                firstPreview: self.firstPreview.map { self.elapsed(since: self.createdAt, $0) },
-                generating: self.elapsed(since: began, received), uploading: self.elapsed(since: received, now),
-                total: self.elapsed(since: self.createdAt, now)))
-    }
-
-    /// Ends the job at once; what the upstream still brings is discarded.
-    mutating func cancel(_ reason: Cancellation.Reason, now: Timestamp) -> [Step] {
-        guard !self.isOver else { return [] }
-        self.isOver = true
-        return [.end(.cancelled(Cancellation(reason: reason, billed: self.mayBeBilled)))]
-    }
-
-    private func elapsed(since start: Timestamp, _ end: Timestamp) -> Int {
-        Int(max(0, end.milliseconds - start.milliseconds))
     }
 }
 

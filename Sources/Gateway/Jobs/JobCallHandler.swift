@@ -55,7 +55,7 @@ struct JobCallHandler: Sendable {
         let route = match.candidates.routes.first { $0.name == job.route } ?? match.candidates.routes[0]
         // A job that was just cancelled is over, and its record has taken its place.
         let current = call.endpoint.action == .cancel ? try await self.streams.supervisor.job(job.id) ?? job : job
-        let plan = try await self.streams.plan(
+        let plan = await self.streams.plan(
             current,
             JobStreams.Wish(
                 dialect: match.dialect, delivery: match.traits.delivery(of: job), heartbeat: route.heartbeat,
@@ -83,7 +83,10 @@ struct JobCallHandler: Sendable {
         var fields = scope.responseHeaders
         fields[.jobID] = plan.job.id.text
         fields[.cacheControl] = "no-store"
-        try await AnswerDelivery.answer(
+        let delivery = AnswerDelivery(
+            heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection,
+            budget: self.streams.supervisor.budget)
+        try await delivery.answer(
             &encoder, writer: writer, headers: fields, withoutBody: scope.method == .head
         ) { error in dialect.render(error, requestID: scope.id) }
     }

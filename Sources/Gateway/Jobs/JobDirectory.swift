@@ -5,12 +5,14 @@ import Synchronization
 
 /// All jobs of the process by id: those that run, and those that are over for as long as there is room.
 ///
-/// Of finished jobs the oldest go first: their payloads once these hold more than their share of the memory or the memory is needed, the
-/// whole job beyond 10,000 or after 24 h. Everything is taken from the front of a list.
+/// Of finished jobs the oldest go first: their payloads are let go of once these hold more than their share of the memory, and move to where
+/// they can be read again when the memory is needed; the whole job goes beyond 10,000 or after 24 h. Everything is taken from the
+/// front of a list.
 package final class JobDirectory: Sendable {
     private let payloadShare: Int
     private let retentionMilliseconds: Int64
     private let maximumFinished: Int
+    private let displace: @Sendable (ImagePayload, ImageID?) -> ImagePayload?
     private let state = Mutex<State>(State())
 
     private struct State {
@@ -20,6 +22,8 @@ package final class JobDirectory: Sendable {
         var finishedOrder = CircularBuffer<JobID>()
         /// Those of them that hold payloads, in the same order.
         var holdingOrder = CircularBuffer<JobID>()
+        /// Those whose payloads were moved, in the order of that.
+        var displacedOrder = CircularBuffer<JobID>()
         var heldBytes = 0
         var histories: [String: JobHistory] = [:]
     }
@@ -35,7 +39,12 @@ package final class JobDirectory: Sendable {
     ///   - payloadShare: bytes that payloads of finished jobs may hold.
     ///   - maximumFinished: jobs.
     ///   - retentionMilliseconds: from a job's end.
-    package init(payloadShare: Int, maximumFinished: Int = 10_000, retentionMilliseconds: Int64 = 86_400_000) {
+    ///   - displace: gives a payload, of a finished picture with its id, a form that holds no memory; nil: there is no such place.
+    package init(
+        payloadShare: Int, maximumFinished: Int = 10_000, retentionMilliseconds: Int64 = 86_400_000,
+        displace: @escaping @Sendable (ImagePayload, ImageID?) -> ImagePayload? = { _, _ in nil }
+    ) {
+        self.displace = displace
         self.payloadShare = payloadShare
         self.maximumFinished = maximumFinished
         self.retentionMilliseconds = retentionMilliseconds
@@ -79,30 +88,80 @@ package final class JobDirectory: Sendable {
                 state.holdingOrder.append(record.id)
                 state.heldBytes += record.payloadBytes
             }
-            freed += Self.free(state.heldBytes - self.payloadShare, &state)
             freed += self.dropOldest(&state, now: record.finishedAt)
         }
         withExtendedLifetime(freed) {}
+        self.keepShare()
     }
 
-    /// Lets go of payloads of finished jobs, oldest first, until `bytes` are free.
-    /// - Returns: whether any were.
-    package func reclaim(_ bytes: Int) -> Bool {
-        let freed = self.state.withLock { Self.free(max(1, bytes), &$0) }
-        return !freed.isEmpty
-    }
-
-    private static func free(_ bytes: Int, _ state: inout State) -> [[SequencedEvent]] {
-        var freed: [[SequencedEvent]] = []
-        var rest = bytes
-        while rest > 0, let id = state.holdingOrder.popFirst() {
-            // One that was dropped meanwhile is skipped here.
-            guard let held = state.finished[id]?.record.payloadBytes, held > 0 else { continue }
-            if let events = state.finished[id]?.record.takePayloads() { freed.append(events) }
-            state.heldBytes -= held
-            rest -= held
+    /// Lets go of what is beyond the share, oldest first. What no client has had yet is moved instead.
+    private func keepShare() {
+        while self.heldBytes > self.payloadShare, let oldest = self.oldestHolding() {
+            if oldest.isDelivered { self.letGo(of: oldest.id) } else { self.move(oldest.id) }
         }
-        return freed
+    }
+
+    /// Moves payloads of finished jobs, oldest first, until `bytes` are free or soon will be. Where there is no more room for them, those
+    /// that were moved longest ago are let go of.
+    /// - Returns: whether any were moved.
+    package func reclaim(_ bytes: Int) -> Bool {
+        var rest = max(1, bytes)
+        var moved = false
+        while rest > 0, let oldest = self.oldestHolding() {
+            rest -= oldest.bytes
+            moved = true
+            self.move(oldest.id)
+        }
+        return moved
+    }
+
+    private func move(_ id: JobID) {
+        if !self.displacePayloads(of: id), let oldest = self.oldestDisplaced(), oldest != id { self.letGo(of: oldest) }
+    }
+
+    /// Takes the oldest job that holds payloads from the list.
+    private func oldestHolding() -> (id: JobID, bytes: Int, isDelivered: Bool)? {
+        self.state.withLock { state in
+            while let id = state.holdingOrder.popFirst() {
+                // One that was dropped meanwhile is skipped here.
+                guard let record = state.finished[id]?.record, record.payloadBytes > 0 else { continue }
+                return (id, record.payloadBytes, record.delivered.isSet)
+            }
+            return nil
+        }
+    }
+
+    /// - Returns: whether all could be moved.
+    private func displacePayloads(of id: JobID) -> Bool {
+        guard var record = self.record(id) else { return true }
+        let bytes = record.payloadBytes
+        let (held, isWhole) = record.displacePayloads(self.displace)
+        let moved = record
+        let old = self.state.withLock { state -> JobRecord? in
+            // Only its place among the finished is certain: it may have been dropped meanwhile.
+            guard let kept = state.finished[id] else { return nil }
+            let old = kept.record
+            kept.record = moved
+            state.heldBytes -= bytes
+            while let first = state.displacedOrder.first, state.finished[first] == nil {
+                state.displacedOrder.removeFirst()
+            }
+            state.displacedOrder.append(id)
+            return old
+        }
+        withExtendedLifetime((held, old)) {}
+        return isWhole
+    }
+
+    private func oldestDisplaced() -> JobID? { self.state.withLock { $0.displacedOrder.popFirst() } }
+
+    private func letGo(of id: JobID) {
+        let freed = self.state.withLock { state -> [SequencedEvent]? in
+            guard let kept = state.finished[id] else { return nil }
+            state.heldBytes -= kept.record.payloadBytes
+            return kept.record.takePayloads()
+        }
+        withExtendedLifetime(freed) {}
     }
 
     private func dropOldest(_ state: inout State, now: Timestamp) -> [[SequencedEvent]] {

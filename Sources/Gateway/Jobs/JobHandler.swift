@@ -42,7 +42,7 @@ struct JobHandler: Sendable {
         do {
             admitted = try await self.admission.admit(request, scope, match, live)
             let wish = self.wish(admitted, match, match.call(scope, publicURL: live.publicURL))
-            plan = admitted.mode == .queue ? nil : try await self.streams.plan(admitted.job, wish)
+            plan = admitted.mode == .queue ? nil : await self.streams.plan(admitted.job, wish)
         } catch let error as GatewayError {
             return try await self.fail(error, scope, match.dialect, writer)
         }
@@ -109,15 +109,16 @@ struct JobHandler: Sendable {
         fields[.accelBuffering] = "no"
         let delivery = AnswerDelivery(
             heartbeat: TimeAmount(plan.wish.heartbeat.every), connection: scope.connection,
-            patience: patience.map { .milliseconds(Int64($0)) })
+            budget: self.streams.supervisor.budget, patience: patience.map { .milliseconds(Int64($0)) })
         let dialect = plan.wish.dialect
         let encoder = dialect.makeAnswerEncoder(
             plan.job.encoderContext(plan.wish.delivery, publicURL: live.publicURL, call: plan.wish.call))
         self.streams.deliveries.begin(nil)
         defer { self.streams.deliveries.end(nil) }
-        _ = try await delivery.run(
+        let outcome = try await delivery.run(
             subscription: subscription, encoder: encoder, writer: writer, headers: fields
         ) { error in dialect.render(error, requestID: scope.id) }
+        if outcome == .answered { plan.job.log.delivered.set() }
     }
 
     // MARK: Endings

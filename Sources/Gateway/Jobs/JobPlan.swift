@@ -20,6 +20,8 @@ package struct JobPlan: Sendable {
     var fallbacks: Fallbacks?
     /// Name of the webhook that is told of the job's end; nil: nobody is.
     package var notify: String?
+    /// Counts the pictures of ``request`` for as long as anybody holds the plan.
+    package var uploads: PayloadLease?
 
     package init(
         route: String, request: ImageRequest, upstream: UpstreamTarget, dropped: [String] = [], delivery: Delivery,

@@ -1,6 +1,6 @@
 package import Dialects
 package import ImageGeneration
-import Storage
+package import Storage
 
 /// What stays of a job that is over: enough to show it, and to replay it in any dialect. A store on disk can make one as well.
 package struct JobRecord: Sendable {
@@ -18,6 +18,8 @@ package struct JobRecord: Sendable {
     /// The newest event that was lost, rather than superseded.
     package let lostThrough: EventSequence?
     package let upstreamCancel: UpstreamCancel?
+    /// Whether some client has had all of it.
+    package let delivered: DeliveryMark
     /// What the payloads among ``events`` hold of the budget, in bytes.
     package private(set) var payloadBytes: Int
 
@@ -26,8 +28,9 @@ package struct JobRecord: Sendable {
     package init(
         id: JobID, owner: String?, route: String, request: ImageRequest, delivery: Delivery, upstream: String,
         createdAt: Timestamp, events: [SequencedEvent], lostThrough: EventSequence? = nil,
-        upstreamCancel: UpstreamCancel? = nil
+        upstreamCancel: UpstreamCancel? = nil, delivered: DeliveryMark = DeliveryMark()
     ) {
+        self.delivered = delivered
         self.id = id
         self.owner = owner
         self.route = route
@@ -58,7 +61,7 @@ package struct JobRecord: Sendable {
         self.init(
             id: job.id, owner: job.owner, route: job.plan.route, request: job.plan.request, delivery: job.plan.delivery,
             upstream: job.plan.upstream.name, createdAt: job.createdAt, events: events,
-            lostThrough: job.log.standing.lostThrough, upstreamCancel: job.upstreamCancel)
+            lostThrough: job.log.standing.lostThrough, upstreamCancel: job.upstreamCancel, delivered: job.log.delivered)
     }
 
     package var stage: Stage { self.events.last?.stage ?? .queued }
@@ -74,6 +77,31 @@ package struct JobRecord: Sendable {
         }
         self.payloadBytes = 0
         return full
+    }
+
+    /// Moves payloads to where they can be read again; what cannot be moved is let go of, as by ``takePayloads()``.
+    /// - Parameter displace: of a payload, with the picture's id where it is a finished one.
+    /// - Returns: what was held before, so that its memory can be freed outside of a lock, and whether all was moved.
+    package mutating func displacePayloads(
+        _ displace: (ImagePayload, ImageID?) -> ImagePayload?
+    ) -> (held: [SequencedEvent], isWhole: Bool) {
+        let held = self.events
+        var isWhole = true
+        self.events = held.compactMap { entry in
+            guard let payload = entry.event.payload else { return entry }
+            if payload.displaced != nil { return entry }
+            if let displaced = entry.displacing(displace) { return displaced }
+            isWhole = false
+            guard case .image(var image) = entry.event else { return nil }
+            image.payload = nil
+            return SequencedEvent(
+                sequence: entry.sequence, at: entry.at, stage: entry.stage, progress: entry.progress,
+                event: .image(image))
+        }
+        // `completed` tells pictures without their bytes.
+        self.replaceDescriptions { _ in }
+        self.payloadBytes = 0
+        return (held, isWhole)
     }
 
     /// Replaces what finished pictures carry.

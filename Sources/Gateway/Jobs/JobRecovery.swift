@@ -60,9 +60,10 @@ struct JobRecovery: Sendable {
         guard let plan = self.plan(stored, route, upstream: submissions[0].submission.upstream) else {
             throw Self.removed(mayBeBilled)
         }
+        let kept = await self.supervisor.keptImages(of: stored, plan)
         // Where several calls make up one job, the newest handle tells of all of them.
         guard let handle = submissions.last(where: { $0.handle != nil })?.handle,
-            try self.supervisor.pickUp(stored, plan, handle: handle, charge: permits)
+            try self.supervisor.pickUp(stored, plan, handle: handle, kept: kept, charge: permits)
         else {
             throw GatewayError(
                 .interrupted, "The gateway was restarted while the upstream worked.", billed: mayBeBilled)
@@ -81,6 +82,7 @@ struct JobRecovery: Sendable {
             delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts, notify: stored.notify)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks
+        plan.uploads = self.supervisor.budget.leaseAlways(plan.request.pictureBytes)
         try self.supervisor.beginAgain(stored, plan, charge: permits)
         return .begunAgain
     }

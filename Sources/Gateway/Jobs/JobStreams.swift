@@ -32,9 +32,8 @@ struct JobStreams: Sendable {
         var seen: EventPart?
     }
 
-    /// - Throws: `overloaded`.
-    func plan(_ job: JobView, _ wish: Wish) async throws(GatewayError) -> Plan {
-        let whole = try await self.supervisor.payloads.complete(
+    func plan(_ job: JobView, _ wish: Wish) async -> Plan {
+        let whole = await self.supervisor.payloads.complete(
             job, delivery: wish.delivery, in: self.supervisor.directory)
         switch wish.position {
         // Dialects without ids always begin at the first event.
@@ -105,11 +104,13 @@ struct JobStreams: Sendable {
                 traits: traits, heartbeat: TimeAmount(plan.wish.heartbeat.every),
                 heartbeatStyle: plan.wish.heartbeat.style,
                 median: plan.job.running.map { self.supervisor.median(for: $0.plan) } ?? 1, now: self.now,
-                createdAt: plan.job.createdAt, upstream: plan.job.upstream),
+                createdAt: plan.job.createdAt, upstream: plan.job.upstream, budget: self.supervisor.budget),
             connection: scope.connection, resumption: resumption)
         self.deliveries.begin(delivery)
         let head = HTTPResponse(status: .ok, headerFields: Self.headers(plan, scope))
-        await delivery.run(head: head, connection: scope.connection)
+        if case .finished = await delivery.run(head: head, connection: scope.connection) {
+            plan.job.log.delivered.set()
+        }
         self.deliveries.end(delivery)
     }
 

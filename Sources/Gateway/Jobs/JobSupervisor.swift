@@ -11,9 +11,10 @@ import Transport
 /// Starts jobs and knows all that run. A job lives in its driver, on a transport thread, whether or not anybody watches it.
 package final class JobSupervisor: Sendable {
     private let transport: any UpstreamTransport
-    private let budget: PayloadBudget
+    let budget: PayloadBudget
     private let keeper: ImageKeeper?
     let store: (any JobStore)?
+    private let spill: SpillFolder?
     let epoch: UInt32
     private let eventLoopGroup: any EventLoopGroup
     private let now: @Sendable () -> Timestamp
@@ -29,11 +30,12 @@ package final class JobSupervisor: Sendable {
 
     /// - Parameters:
     ///   - store: where jobs outlive the process; nil: they do not.
+    ///   - spill: where payloads go when memory is short and the image store does not have them; nil: nowhere.
     ///   - epoch: the start counter of this process.
     ///   - onNotification: told when a job has ended of which a webhook has to hear.
     init(
         transport: any UpstreamTransport, budget: PayloadBudget, keeper: ImageKeeper?,
-        store: (any JobStore)? = nil, epoch: UInt32,
+        store: (any JobStore)? = nil, spill: SpillFolder? = nil, epoch: UInt32,
         eventLoopGroup: any EventLoopGroup, now: @escaping @Sendable () -> Timestamp, logger: Logger,
         onNotification: @escaping @Sendable () -> Void = {}
     ) {
@@ -41,20 +43,26 @@ package final class JobSupervisor: Sendable {
         self.budget = budget
         self.keeper = keeper
         self.store = store
+        self.spill = spill
         self.epoch = epoch
         self.eventLoopGroup = eventLoopGroup
         self.now = now
         self.logger = logger
         self.onNotification = onNotification
         // Most of the memory is for jobs that run, whatever is over; and memory that is used again soon is warm.
-        let directory = JobDirectory(payloadShare: budget.limit / 8)
+        let directory = JobDirectory(payloadShare: budget.limit / 8) { [weak budget] payload, image in
+            budget?.displaced(payload, image: image)
+        }
         self.directory = directory
         self.payloads = KeptPayloads(
-            imageBytes: { id in
-                guard let keeper else { return nil }
-                return try? await keeper.store.read(id)?.bytes
-            }, imageURL: { id in keeper?.url(of: id) }, budget: budget)
+            open: { id in try? await keeper?.store.open(id) }, imageURL: { id in keeper?.url(of: id) })
         budget.onPressure { [weak directory] bytes in directory?.reclaim(bytes) ?? false }
+        budget.onDisplacement { [weak spill] payload, image in
+            if let image, let keeper, keeper.has(image) {
+                return StoredPayload(image, size: payload.decodedCount, in: keeper.store)
+            }
+            return spill?.take(payload)
+        }
     }
 
     /// Jobs whose upstream half is not over.
@@ -134,7 +142,7 @@ package final class JobSupervisor: Sendable {
         if self.isDraining {
             throw GatewayError(.draining, "The gateway is shutting down.", retryAfterMilliseconds: 5000)
         }
-        if self.budget.isExhausted { self.budget.reclaim(self.budget.heldBytes - self.budget.limit + 1) }
+        if self.budget.isExhausted { self.budget.reclaim(1) }
         if self.budget.isExhausted {
             throw GatewayError(.overloaded, "The gateway holds as much as it may.", retryAfterMilliseconds: 2000)
         }
@@ -151,7 +159,7 @@ package final class JobSupervisor: Sendable {
     ) -> Job {
         let job = Job(
             id: prepared.id, owner: owner, plan: plan, createdAt: prepared.createdAt,
-            log: EventLog(epoch: self.epoch, expectsReader: expectsReader), charge: charge)
+            log: EventLog(epoch: self.epoch, expectsReader: expectsReader, budget: self.budget), charge: charge)
         self.run(job, prepared.exchange, recorder, from: .beginning)
         return job
     }
@@ -175,6 +183,7 @@ package final class JobSupervisor: Sendable {
         }
         self.directory.end(JobRecord(job), keepsPayloads: !isStored)
         if job.plan.notify != nil { self.onNotification() }
+        self.budget.serveSoon()
     }
 
     /// Nobody watches the job any more: its route says what becomes of it.
@@ -218,16 +227,33 @@ extension JobSupervisor {
     }
 
     /// Follows a stored job at its upstream.
+    /// - Parameter kept: of its finished pictures those that ``keptImages(of:_:)`` found.
     /// - Returns: false when the upstream's kind cannot be followed by a handle, or not by this one.
     func pickUp(
-        _ stored: StoredJob, _ plan: JobPlan, handle: String, charge: LimitReceipt? = nil
+        _ stored: StoredJob, _ plan: JobPlan, handle: String, kept: [FinishedImage] = [], charge: LimitReceipt? = nil
     ) throws(GatewayError) -> Bool {
         let resumed = try plan.upstream.adapter.makeExchange(
             resuming: handle, for: self.exchangeJob(stored, plan))
         guard let exchange = resumed else { return false }
         self.resume(
-            stored, plan, exchange, charge, from: .upstreamWorks(stage: stored.stage, progress: stored.progress))
+            stored, plan, exchange, charge,
+            from: .upstreamWorks(stage: stored.stage, progress: stored.progress, kept: kept))
         return true
+    }
+
+    /// Finished pictures of a stored job that the image store still has, as its events will tell them.
+    func keptImages(of stored: StoredJob, _ plan: JobPlan) async -> [FinishedImage] {
+        var kept: [FinishedImage] = []
+        for var image in stored.images {
+            guard let reader = await self.payloads.open(image.imageID), reader.image.size == image.fileSize,
+                let keeper = self.keeper
+            else { continue }
+            image.payload = ImagePayload(
+                displaced: StoredPayload(image.imageID, size: image.fileSize, in: keeper.store))
+            image.url = plan.delivery.carriesURL ? keeper.url(of: image.imageID) : nil
+            kept.append(image)
+        }
+        return kept
     }
 
     private func exchangeJob(_ stored: StoredJob, _ plan: JobPlan) -> ExchangeJob {
@@ -241,7 +267,7 @@ extension JobSupervisor {
     ) {
         let job = Job(
             id: stored.id, owner: stored.principal, plan: plan, createdAt: stored.createdAt,
-            log: EventLog(epoch: self.epoch), charge: charge)
+            log: EventLog(epoch: self.epoch, budget: self.budget), charge: charge)
         self.run(job, exchange, self.store.map { JobRecorder(store: $0, job: stored.id) }, from: point)
     }
 }

@@ -1,30 +1,25 @@
 import Dialects
 import ImageGeneration
-import NIOCore
 import Storage
-import StreamCodecs
 
-/// Brings back from the image store what the logs of finished jobs no longer hold.
+/// Finds in the image store what the logs of finished jobs no longer hold. Nothing of it is read into memory.
 package struct KeptPayloads: Sendable {
-    /// A stored picture's bytes; nil when there are none.
-    let imageBytes: @Sendable (ImageID) async -> ByteBuffer?
+    /// A stored picture; nil when there is none.
+    let open: @Sendable (ImageID) async -> (any StoredImageReader)?
     /// A fresh URL of a stored picture; nil without an image store.
     let imageURL: @Sendable (ImageID) -> SignedURL?
-    let budget: PayloadBudget
 
     /// The job with all that `delivery` promises, as far as it is still to be had. One that runs is left as it is.
-    /// - Throws: `overloaded` when there is no room for the pictures.
-    func complete(_ view: JobView, delivery: Delivery, in directory: JobDirectory) async throws(GatewayError) -> JobView
-    {
+    func complete(_ view: JobView, delivery: Delivery, in directory: JobDirectory) async -> JobView {
         guard view.running == nil, var record = directory.record(view.id) else { return view }
         var payloads: [Int: ImagePayload] = [:]
-        var isChanged = false
         for entry in record.events {
-            guard case .image(let image) = entry.event, image.payload == nil, delivery.carriesPayload else { continue }
-            guard let payload = try await self.payload(of: image.imageID) else { continue }
-            payloads[image.imageIndex] = payload
-            isChanged = true
+            guard case .image(let image) = entry.event, image.payload == nil, delivery.carriesPayload,
+                let reader = await self.open(image.imageID)
+            else { continue }
+            payloads[image.imageIndex] = ImagePayload(displaced: StoredPayload(reader))
         }
+        var isChanged = !payloads.isEmpty
         if isChanged { record.replaceImages { $0.payload ?? payloads[$0.imageIndex] } }
         if delivery.carriesURL { isChanged = record.addURLs(self.imageURL) || isChanged }
         return isChanged ? JobView(record) : view
@@ -38,15 +33,6 @@ package struct KeptPayloads: Sendable {
             snapshot.images[index].url = self.imageURL(snapshot.images[index].imageID)
         }
         return snapshot
-    }
-
-    private func payload(of id: ImageID) async throws(GatewayError) -> ImagePayload? {
-        guard let bytes = await self.imageBytes(id) else { return nil }
-        let count = (bytes.readableBytes + 2) / 3 * 4
-        guard let lease = self.budget.lease(count) else {
-            throw GatewayError(.overloaded, "The gateway holds as much as it may.", retryAfterMilliseconds: 2000)
-        }
-        return ImagePayload(canonical: Base64.encode(bytes), lease: lease)
     }
 }
 

@@ -70,7 +70,7 @@ struct LivePictureDelivery: Sendable {
     }
 
     private mutating func write(_ picture: ShownPicture, _ body: inout some ResponseBodyWriter) async throws {
-        let type = picture.mediaType
+        let type = try await picture.mediaType()
         let head = self.parts.head(mediaType: type)
         if head.readableBytes > 0 { try await body.write(head) }
         try await picture.write(to: &body)

@@ -1,15 +1,17 @@
 import HummingbirdCore
 import ImageGeneration
 import NIOCore
+import Storage
 import StreamCodecs
 
 /// A preview or a finished picture, to be written as the bytes it is.
 struct ShownPicture: Sendable {
     private enum Source: Sendable {
         case base64(ImagePayload)
-        case bytes(ByteBuffer)
         /// In the image store alone.
         case stored(ImageID)
+        /// The same, opened.
+        case file(any StoredImageReader)
     }
 
     private let source: Source
@@ -29,8 +31,8 @@ struct ShownPicture: Sendable {
         }
     }
 
-    private init(bytes: ByteBuffer) {
-        self.source = .bytes(bytes)
+    private init(file: any StoredImageReader) {
+        self.source = .file(file)
         self.isFinished = true
     }
 
@@ -44,27 +46,30 @@ struct ShownPicture: Sendable {
     /// The picture with its bytes at hand; nil when they are gone.
     func readable(_ payloads: KeptPayloads) async throws(GatewayError) -> ShownPicture? {
         guard case .stored(let id) = self.source else { return self }
-        return await payloads.imageBytes(id).map { ShownPicture(bytes: $0) }
+        return await payloads.open(id).map { ShownPicture(file: $0) }
     }
 
     /// Bytes of the picture; 0 while it is not ``readable(_:)``.
     var byteCount: Int {
         switch self.source {
         case .base64(let payload): payload.decodedCount
-        case .bytes(let bytes): bytes.readableBytes
+        case .file(let file): file.image.size
         case .stored: 0
         }
     }
 
     /// By what the bytes are: an upstream's word is never passed on as a type.
-    var mediaType: String {
-        let start: ByteBuffer =
-            switch self.source {
-            case .base64(let payload): Base64.decodePrefix(payload.base64, maximumBytes: 64)
-            case .bytes(let bytes): bytes
-            case .stored: ByteBuffer()
-            }
-        return ImageHeader.format(of: start)?.mediaType ?? "application/octet-stream"
+    /// - Throws: `storage_unavailable` when they cannot be read again.
+    func mediaType() async throws -> String {
+        let format: ImageFormat?
+        switch self.source {
+        case .base64(let payload):
+            let start = try await payload.displaced?.read(0..<min(88, payload.base64Count)) ?? payload.base64
+            format = ImageHeader.format(of: Base64.decodePrefix(start, maximumBytes: 64))
+        case .file(let file): format = file.image.format
+        case .stored: format = nil
+        }
+        return format?.mediaType ?? "application/octet-stream"
     }
 
     /// Decodes 64 KiB of text at a time, so that memory is bounded by what the client takes.
@@ -72,17 +77,26 @@ struct ShownPicture: Sendable {
         switch self.source {
         case .stored:
             return
-        case .bytes(let bytes):
-            try await body.writeSliced(bytes)
+        case .file(let file):
+            for try await piece in file.pieces(of: 0..<file.image.size) { try await body.write(piece) }
         case .base64(let payload):
-            var rest = payload.base64
-            var decoder = Base64StreamDecoder()
-            while let piece = rest.readSlice(length: min(64 << 10, rest.readableBytes)), piece.readableBytes > 0 {
-                var bytes = ByteBuffer()
-                try decoder.decode(piece, into: &bytes)
-                try await body.write(bytes)
-            }
-            try decoder.finish()
+            try await Self.write(payload, to: &body)
         }
+    }
+
+    private static func write(_ payload: ImagePayload, to body: inout some ResponseBodyWriter) async throws {
+        var decoder = Base64StreamDecoder()
+        var offset = 0
+        while offset < payload.base64Count {
+            let end = min(offset + (64 << 10), payload.base64Count)
+            let piece =
+                try await payload.displaced?.read(offset..<end)
+                ?? payload.base64.getSlice(at: payload.base64.readerIndex + offset, length: end - offset)
+            var bytes = ByteBuffer()
+            try decoder.decode(piece ?? ByteBuffer(), into: &bytes)
+            try await body.write(bytes)
+            offset = end
+        }
+        try decoder.finish()
     }
 }

@@ -18,6 +18,8 @@ final class StreamDelivery: Sendable {
         var createdAt: Timestamp
         /// Name of the upstream that works for the job.
         var upstream: String
+        /// What counts the payloads that a slow client holds; nil: nothing does.
+        var budget: PayloadBudget?
     }
 
     /// Where a stream begins that does not begin at the job's first event.

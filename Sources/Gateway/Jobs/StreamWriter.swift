@@ -32,11 +32,19 @@ final class StreamWriter: TimerWheelTarget {
 
     private var encoder: any DialectEncoder
     private var output: FrameOutput
-    private var pending = CircularBuffer<ByteBuffer>()
+    private var pending = CircularBuffer<PendingPiece>()
+    /// A displaced payload's next bytes are being read.
+    private var isFetching = false
     /// Takes framed bytes; nil where they go through the channel as response parts.
     private var direct: ConnectionHandler?
-    /// Payloads of what is not written yet.
-    private var leases: [PayloadLease] = []
+    /// Payloads of what the kernel has not taken yet, each with where its batch ends, counted from the first byte.
+    private var leases = CircularBuffer<(end: Int, lease: PayloadLease)>()
+    /// Where the last batch ends, and how far the kernel has taken.
+    private var batchEnd = 0
+    private var taken = 0
+    /// Set while the client takes nothing of what is held for it; made when that first happens.
+    private var stall: StallMark?
+    private let connection: ClientConnection
     private var outstanding = 0
     /// Bytes written since the last promise.
     private var unpromised = 0
@@ -56,6 +64,12 @@ final class StreamWriter: TimerWheelTarget {
     private var end: StreamDelivery.End?
     private var isPumping = false
 
+    private enum PendingPiece {
+        case bytes(ByteBuffer)
+        /// The rest of a payload that is not in memory.
+        case displaced(any DisplacedPayload, Range<Int>)
+    }
+
     /// - Parameter wake: makes the event loop call ``pump()``, from any thread.
     init(
         subscription: EventSubscription, encoder: any DialectEncoder, channel: any Channel,
@@ -68,6 +82,7 @@ final class StreamWriter: TimerWheelTarget {
         self.wake = wake
         self.ended = ended
         self.encoder = encoder
+        self.connection = connection
         self.direct = connection.directBody
         self.output = FrameOutput(
             asciiOnly: terms.traits.isolatedWrites, isChunked: connection.directBody != nil && !connection.isHTTP10)
@@ -79,7 +94,7 @@ final class StreamWriter: TimerWheelTarget {
     }
 
     private var hasRoomAndMore: Bool {
-        self.end == nil && !self.pending.isEmpty && self.outstanding < Self.window
+        self.end == nil && !self.pending.isEmpty && self.outstanding < Self.window && !self.isFetching
     }
 
     /// Called before ``begin(_:)``.
@@ -126,6 +141,21 @@ final class StreamWriter: TimerWheelTarget {
             if self.fillWindow(), self.end == nil { self.flush() }
             // A flush that the kernel takes at once ends its writes before it returns: there is room again.
         } while self.hasRoomAndMore
+        if self.outstanding > 0, !self.leases.isEmpty, self.stall?.isSet != true { self.noteStall() }
+    }
+
+    /// The client takes nothing of what is held for it: it may have to give way.
+    private func noteStall() {
+        guard self.outstanding > 0, !self.leases.isEmpty else {
+            self.stall?.clear()
+            return
+        }
+        if self.stall == nil {
+            self.stall = self.terms.budget.map { budget in
+                StallMark(budget) { [weak connection = self.connection] in connection?.abort() }
+            }
+        }
+        self.stall?.set(holding: self.leases.reduce(0) { $0 + $1.lease.bytes })
     }
 
     /// - Returns: whether anything was given to the channel.
@@ -133,7 +163,7 @@ final class StreamWriter: TimerWheelTarget {
         var wrote = false
         while self.end == nil {
             wrote = self.writePending() || wrote
-            guard self.pending.isEmpty else {
+            guard self.pending.isEmpty, !self.isFetching else {
                 self.subscription.pause()
                 break
             }
@@ -191,24 +221,58 @@ final class StreamWriter: TimerWheelTarget {
 
     private func takeOutput() {
         guard !self.output.isEmpty else { return }
-        self.leases += self.output.leases
+        let leases = self.output.leases
         self.output.drain { piece in
-            var rest = piece
-            while rest.readableBytes > Self.slice, let slice = rest.readSlice(length: Self.slice) {
-                self.pending.append(slice)
+            self.batchEnd += piece.count
+            switch piece {
+            case .displaced(let payload):
+                self.pending.append(.displaced(payload, 0..<payload.base64Count))
+            case .bytes(var rest):
+                while rest.readableBytes > Self.slice, let slice = rest.readSlice(length: Self.slice) {
+                    self.pending.append(.bytes(slice))
+                }
+                if rest.readableBytes > 0 { self.pending.append(.bytes(rest)) }
             }
-            if rest.readableBytes > 0 { self.pending.append(rest) }
         }
+        for lease in leases { self.leases.append((self.batchEnd, lease)) }
     }
 
     /// - Returns: whether anything was given to the channel; flushing is the caller's.
     private func writePending() -> Bool {
         var wrote = false
-        while self.outstanding < Self.window, let piece = self.pending.popFirst() {
-            self.write(piece)
-            wrote = true
+        while self.outstanding < Self.window, !self.isFetching, let piece = self.pending.popFirst() {
+            switch piece {
+            case .bytes(let bytes):
+                self.write(bytes)
+                wrote = true
+            case .displaced(let payload, let range):
+                self.fetch(payload, range)
+            }
         }
         return wrote
+    }
+
+    /// Reads the next bytes of a payload that is not in memory; nothing behind it is written before.
+    private func fetch(_ payload: any DisplacedPayload, _ range: Range<Int>) {
+        self.isFetching = true
+        let next = range.lowerBound..<min(range.lowerBound + Self.slice, range.upperBound)
+        let read = self.channel.eventLoop.makeFutureWithTask { try await payload.read(next) }
+        read.assumeIsolated().whenComplete { result in
+            self.isFetching = false
+            guard self.end == nil else { return }
+            switch result {
+            case .success(let bytes):
+                if next.upperBound < range.upperBound {
+                    self.pending.prepend(.displaced(payload, next.upperBound..<range.upperBound))
+                }
+                self.write(bytes)
+                self.flush()
+                self.pump()
+            case .failure:
+                // In the middle of a frame there is no other way to say so.
+                self.connection.abort()
+            }
+        }
     }
 
     /// The end of a write is asked for where much has been written, and behind the last piece there is: writes end in order.
@@ -240,7 +304,9 @@ final class StreamWriter: TimerWheelTarget {
     private func wrote(_ count: Int, _ result: Result<Void, any Error>) {
         self.outstanding -= count
         if case .failure = result { return self.finish(.clientGone) }
-        if self.outstanding == 0, self.pending.isEmpty { self.leases = [] }
+        self.taken += count
+        while let first = self.leases.first, first.end <= self.taken { self.leases.removeFirst() }
+        if self.stall?.isSet == true { self.noteStall() }
         if self.outstanding <= Self.window / 2 { self.pump() }
     }
 
@@ -260,6 +326,8 @@ final class StreamWriter: TimerWheelTarget {
         self.disarm()
         self.direct = nil
         self.pending.removeAll()
+        // What the channel has of the last event is held until the client takes it.
+        if case .clientGone = end { self.stall?.clear() } else { self.noteStall() }
         self.ended.succeed(end)
     }
 
@@ -293,7 +361,7 @@ final class StreamWriter: TimerWheelTarget {
     }
 
     private func heartbeatDue(_ now: NIODeadline) {
-        guard self.pending.isEmpty, self.outstanding == 0 else {
+        guard self.pending.isEmpty, self.outstanding == 0, !self.isFetching else {
             // The client takes nothing; the write-stall deadline decides about it.
             self.lastWrite = now
             return
@@ -309,7 +377,7 @@ final class StreamWriter: TimerWheelTarget {
     private func progressDue(_ now: NIODeadline) {
         let derived = DerivedProgress(stage: self.stage, median: self.terms.median)
         let value = derived.value(after: Int((now - self.stageSince).nanoseconds / 1_000_000))
-        if value > self.shownProgress, self.outstanding == 0 { self.tellProgress(value) }
+        if value > self.shownProgress, self.outstanding == 0, !self.isFetching { self.tellProgress(value) }
         guard let rise = derived.nextRise(above: self.shownProgress) else {
             self.progressAt = nil
             return

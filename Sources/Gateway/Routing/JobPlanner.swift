@@ -7,7 +7,7 @@ struct JobPlanner: Sendable {
     let live: LiveTable
 
     struct Decision: Sendable {
-        let plan: JobPlan
+        var plan: JobPlan
         let route: RouteTable.Route
     }
 

@@ -1,3 +1,4 @@
+import Dialects
 import HTTPTypes
 import ImageGeneration
 import Logging
@@ -33,7 +34,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     enum StartingPoint: Sendable {
         case beginning
         /// An earlier process submitted the job; its log stood here.
-        case upstreamWorks(stage: Stage, progress: Int)
+        /// Pictures of `kept` were told of and are in the image store.
+        case upstreamWorks(stage: Stage, progress: Int, kept: [FinishedImage] = [])
     }
 
     let job: Job
@@ -43,23 +45,23 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private let isRecorded: Bool
     var exchange: any ProviderExchange
     var assembler: JobAssembler
-    private(set) var session: (any UpstreamSession)?
+    var session: (any UpstreamSession)?
     private var purposes = OpenCalls()
     /// No exchange goes on: none has begun yet, the next is waited for, or the last is over.
     var isExchangeOver = true
     /// The terminal event is in the log.
-    private var isEnded = false
-    private var isClosed = false
+    var isEnded = false
+    var isClosed = false
     var isAccepted = false
     private var steps: [JobAssembler.Step] = []
-    private var leases: PayloadLeases
+    var leases: PayloadLeases
     var lines: JobLines
     /// An upstream may know of the job, so a cancel has somebody to tell.
     var hasSubmitted = false
-    private var hasSentCancel = false
+    var hasSentCancel = false
     /// The upstream's name for the job is on its way into the store; until it is there the upstream is not asked about it.
     private var handlesUnderWay = 0
-    private var hasHandle = false
+    var hasHandle = false
     private var heldCalls: [(call: ExchangeCall, number: Int)] = []
 
     /// Timer numbers of the driver's own, apart from any an exchange uses.
@@ -69,10 +71,11 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         static let stage = UpstreamTimerID(-3)
         static let cancel = UpstreamTimerID(-4)
         static let attempt = UpstreamTimerID(-5)
+        static let room = UpstreamTimerID(-6)
     }
 
     /// How long an upstream is given to hear that a job is cancelled.
-    private static let cancelGrace = Duration.seconds(10)
+    static let cancelGrace = Duration.seconds(10)
 
     init(job: Job, exchange: any ProviderExchange, environment: Environment) {
         self.job = job
@@ -114,11 +117,12 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         switch point {
         case .beginning:
             self.perform(self.assembler.begin(now: self.job.createdAt))
-        case .upstreamWorks(let stage, let progress):
+        case .upstreamWorks(let stage, let progress, let kept):
             self.hasSubmitted = true
             self.hasHandle = true
             self.attempt.submissions = 1
-            self.perform(self.assembler.pickUp(stage: stage, progress: progress, now: self.environment.now()))
+            self.perform(
+                self.assembler.pickUp(stage: stage, progress: progress, kept: kept, now: self.environment.now()))
         }
     }
 
@@ -137,6 +141,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     func received(bytes: UnsafeRawBufferPointer, call: UpstreamCallID) {
         guard let number = self.attempt.number(call) else { return }
         self.feed { exchange, actions in exchange.received(bytes: bytes, call: number, into: &actions) }
+        if let wanted = self.leases.took(bytes.count, call: call) { self.makeRoom(wanted, for: call) }
     }
 
     func ended(call: UpstreamCallID, failure: UpstreamFailure?) {
@@ -157,6 +162,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 exchange.ended(call: number, into: &actions)
             }
         }
+        self.leases.ended(call)
     }
 
     func timerFired(_ id: UpstreamTimerID) {
@@ -166,6 +172,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case OwnTimer.queue:
             guard self.job.log.standing.stage == .queued else { return }
             self.expire("The request waited longer than the route's queue time.")
+        case OwnTimer.room:
+            self.roomAnswered(false)
         case OwnTimer.stage:
             self.perform(self.assembler.flushStage(now: self.environment.now()))
         case OwnTimer.cancel:
@@ -180,8 +188,9 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
     }
 
-    private func feed(_ input: (inout any ProviderExchange, inout ExchangeActions) -> Void) {
+    func feed(_ input: (inout any ProviderExchange, inout ExchangeActions) -> Void) {
         guard !self.isExchangeOver else { return }
+        self.leases.beginRead()
         var actions = self.environment.room.take()
         input(&self.exchange, &actions)
         if !actions.isEmpty {
@@ -310,6 +319,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func emit(_ event: UpstreamEvent, now: Timestamp) {
         var event = event
         var lease: PayloadLease?
+        self.leases.tellsEvent()
         switch event {
         case .partialImage(let index, let number, let attributes, let payload):
             lease = self.leases.preview(payload)
@@ -317,7 +327,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             guard let lease else { return }
             let payload = ImagePayload(canonical: payload, lease: lease)
             if let shown = self.assembler.nextPreview(index, number, attributes, payload, now: now) {
-                self.job.log.append(.partialImage(shown.image), at: now, progress: shown.progress)
+                self.job.log.append(
+                    .partialImage(shown.image), at: now, progress: shown.progress, leasedBytes: lease.bytes)
                 return
             }
         case .image(var image):
@@ -334,7 +345,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         var steps: [JobAssembler.Step] = []
         swap(&steps, &self.steps)
         self.assembler.apply(event, payloadLease: lease, now: now, into: &steps)
-        self.perform(&steps, now: now)
+        self.perform(&steps, now: now, leasedBytes: lease?.bytes ?? 0)
         swap(&steps, &self.steps)
     }
 
@@ -360,6 +371,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     private func finish(_ error: GatewayError?) {
         self.settleUpstreamCancel()
         self.isExchangeOver = true
+        self.leases.endAll()
         for call in self.purposes.removeAll() { self.session?.cancel(self.attempt.callID(call)) }
         self.heldCalls = []
         if let error {
@@ -385,12 +397,17 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     /// Leaves `steps` empty.
-    private func perform(_ steps: inout [JobAssembler.Step], now: Timestamp) {
+    /// - Parameter leasedBytes: of the picture that the steps tell of, where that is known.
+    private func perform(_ steps: inout [JobAssembler.Step], now: Timestamp, leasedBytes: Int? = nil) {
         if steps.count > 1 { steps.reverse() }
         while let step = steps.popLast() {
             switch step {
             case .append(let event, let stage, let progress):
-                let entry = self.job.log.append(event, at: now, stage: stage, progress: progress)
+                if case .image(let image) = event, self.job.plan.delivery == .inline, image.payload?.displaced == nil {
+                    self.environment.keeper?.expect(image.imageID)
+                }
+                let entry = self.job.log.append(
+                    event, at: now, stage: stage, progress: progress, leasedBytes: leasedBytes)
                 if let entry, self.isRecorded { self.environment.recorder?.record(entry) }
             case .store(let index, let id, let payload, let format):
                 self.keep(payload, id: id, format: format, index: index)
@@ -436,68 +453,5 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 self.perform(self.assembler.stored(index, result: result, now: self.environment.now()))
             }
         }
-    }
-
-    // MARK: Cancelling and the end
-
-    private func obey(_ command: Job.Command) {
-        switch command {
-        case .cancel(let reason): self.cancel(reason)
-        case .leave where self.canBeTakenUp: self.leave()
-        case .leave: self.cancel(.operator)
-        }
-    }
-
-    /// The next process finds in the store what it needs to go on.
-    private var canBeTakenUp: Bool {
-        guard self.environment.recorder != nil else { return false }
-        if self.attempt.number == 1, self.attempt.submissions == 0 { return true }
-        return self.hasHandle && self.attempt.target.adapter.capabilities.resumable
-    }
-
-    /// Stops without a terminal event and without a word to the upstream.
-    private func leave() {
-        guard !self.assembler.isOver, !self.isClosed else { return }
-        self.isClosed = true
-        self.isExchangeOver = true
-        self.attempt.permit?.end(.left)
-        self.job.onCommand(nil)
-        self.session?.close()
-        self.session = nil
-        self.job.settle(nil, wasAsked: true)
-        self.environment.onLeave(self.job)
-    }
-
-    private func cancel(_ reason: Cancellation.Reason) {
-        guard !self.assembler.isOver else { return }
-        self.perform(self.assembler.cancel(reason, now: self.environment.now()))
-        self.tellUpstream()
-    }
-
-    /// Lets the exchange tell the upstream, within the grace; the job's own log is closed already.
-    private func tellUpstream() {
-        guard !self.isExchangeOver else { return self.close() }
-        if self.hasSubmitted { self.job.noteUpstreamCancel(.pending) }
-        self.session?.schedule(OwnTimer.cancel, after: Self.cancelGrace)
-        self.feed { exchange, actions in exchange.cancel(into: &actions) }
-    }
-
-    /// The exchange ends: what it could not tell by now it tells no more.
-    private func settleUpstreamCancel() {
-        guard self.job.upstreamCancel == .pending else { return }
-        self.job.noteUpstreamCancel(self.hasSentCancel ? .failed : .unsupported)
-    }
-
-    /// Both halves must be over: the exchange, and the job.
-    private func close() {
-        guard !self.isClosed, self.isEnded else { return }
-        self.isClosed = true
-        self.isExchangeOver = true
-        self.attempt.permit?.end(.left)
-        self.job.onCommand(nil)
-        self.session?.close()
-        self.session = nil
-        self.lines.logEnd()
-        self.environment.onEnd(self.job)
     }
 }

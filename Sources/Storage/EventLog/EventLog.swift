@@ -8,9 +8,19 @@ import Synchronization
 /// had read everything, finds all that came since, however quickly one preview follows another.
 package final class EventLog: Sendable {
     private let state: Mutex<State>
+    private let budget: PayloadBudget?
+    /// Set by who has written the job to a client, to its end.
+    package let delivered = DeliveryMark()
+    /// Names the log to the budget.
+    private let key: PayloadBudget.Key
 
     private struct State: ~Copyable {
         var journal: JobJournal
+        /// The budget knows that the log holds payloads that can be moved, and that it keeps superseded previews.
+        var isHolder = false
+        var isKeeper = false
+        /// The budget has ever been told.
+        var isListed = false
         /// Readers that wait for the next event, each told once.
         var waiting: [WaitingReader] = []
         /// Within ``EventLog/coalescingWakes(_:)``: readers to wake at its end.
@@ -29,6 +39,15 @@ package final class EventLog: Sendable {
             guard self.isCoalescing else { return woken }
             self.told += woken
             return []
+        }
+
+        mutating func noteLargePayload() -> News {
+            let news = News(
+                isHolder: !self.isHolder, isKeeper: !self.isKeeper && self.journal.keepsSuperseded)
+            self.isListed = true
+            self.isHolder = true
+            self.isKeeper = self.isKeeper || news.isKeeper
+            return news
         }
 
         /// `reader` neither waits nor is awaited.
@@ -51,29 +70,77 @@ package final class EventLog: Sendable {
     /// - Parameters:
     ///   - epoch: the start counter of this process, the high half of every `seq`.
     ///   - expectsReader: somebody will read from the first event on, and loses no preview by coming a moment after it.
-    package init(epoch: UInt32, expectsReader: Bool = false) {
+    ///   - budget: what the log's payloads are counted by; the log gives way when that is short.
+    package init(epoch: UInt32, expectsReader: Bool = false, budget: PayloadBudget? = nil) {
         var state = State(journal: JobJournal(epoch: epoch))
         if expectsReader { state.awaited = [Self.expectedReader] }
         self.state = Mutex(state)
+        self.budget = budget
+        self.key = budget?.makeKey() ?? 0
     }
+
+    deinit { if self.state.withLock({ $0.isListed }) { self.budget?.forget(log: self.key) } }
 
     /// A log as it was kept, to be read on: see ``JobJournal/init(retained:lostThrough:)``.
     package init(retained: [SequencedEvent], lostThrough: EventSequence? = nil) {
         self.state = Mutex(State(journal: JobJournal(retained: retained, lostThrough: lostThrough)))
+        self.budget = nil
+        self.key = 0
     }
 
     /// Writes an event and wakes who waits. Nil when the job is over already: the first terminal event wins.
+    /// - Parameter leasedBytes: what the event's payload is counted by, for callers that know without looking.
     @discardableResult
     package func append(
-        _ event: JobEvent, at: Timestamp, stage: Stage? = nil, progress: Int? = nil
+        _ event: JobEvent, at: Timestamp, stage: Stage? = nil, progress: Int? = nil, leasedBytes: Int? = nil
     ) -> SequencedEvent? {
+        let isLarge = (leasedBytes ?? event.payload?.lease?.bytes ?? 0) >= Self.largePayload
+        var news = News()
         let (entry, woken) = self.state.withLock { state -> (SequencedEvent?, [WaitingReader]) in
             let entry = state.journal.append(
                 event, at: at, stage: stage, progress: progress, keepingPreviews: !state.awaited.isEmpty)
+            if isLarge { news = state.noteLargePayload() }
             return (entry, entry == nil || state.waiting.isEmpty ? [] : state.tell())
         }
+        if news.isHolder { self.budget?.holdsPayloads(self, self.key) }
+        if news.isKeeper { self.budget?.keepsPreviews(self, self.key) }
         for reader in woken { reader.wake() }
         return entry
+    }
+
+    /// What the budget has to be told.
+    private struct News {
+        var isHolder = false
+        var isKeeper = false
+    }
+
+    /// Smaller payloads are not worth moving, in bytes of their lease.
+    private static let largePayload = 64 << 10
+
+    /// Lets go of previews that newer ones superseded, whoever may come for them.
+    func dropSupersededPreviews() {
+        let dropped = self.state.withLock { state in
+            state.isKeeper = false
+            defer { state.journal.dropSupersededPreviews() }
+            return state.journal.entries
+        }
+        withExtendedLifetime(dropped) {}
+    }
+
+    /// Moves the large payloads to where they can be read again.
+    /// - Parameter displace: nil for one that cannot be moved.
+    func displacePayloads(_ displace: (ImagePayload, ImageID?) -> ImagePayload?) {
+        let entries = self.state.withLock { state in
+            state.isHolder = false
+            return state.journal.entries
+        }
+        var displaced: [EventSequence: SequencedEvent] = [:]
+        for entry in entries where (entry.event.payload?.lease?.bytes ?? 0) >= Self.largePayload {
+            displaced[entry.sequence] = entry.displacing(displace)
+        }
+        guard !displaced.isEmpty else { return }
+        self.state.withLock { $0.journal.replace(displaced) }
+        withExtendedLifetime(entries) {}
     }
 
     /// Wakes readers once for all that `body` writes, so that a burst from the upstream leaves in one write. One writer at a time.
@@ -163,6 +230,16 @@ package final class EventLog: Sendable {
             return state.readers == 0
         }
     }
+}
+
+/// Whether some client has had all of a job. Outlives the log.
+package final class DeliveryMark: Sendable {
+    private let state = Atomic<Bool>(false)
+
+    package init() {}
+
+    package var isSet: Bool { self.state.load(ordering: .relaxed) }
+    package func set() { self.state.store(true, ordering: .relaxed) }
 }
 
 /// One reader's place in a log. Used from one thread at a time.

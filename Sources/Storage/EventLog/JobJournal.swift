@@ -18,7 +18,8 @@ package struct JobJournal: Sendable {
     private let epoch: UInt32
     private var number: UInt32 = 0
     private var textDeltaCount = 0
-    private var keepsSuperseded = false
+    /// Previews may be retained that newer ones superseded.
+    package private(set) var keepsSuperseded = false
 
     /// Text deltas kept for late readers.
     private static let maximumTextDeltas = 4096
@@ -81,6 +82,13 @@ package struct JobJournal: Sendable {
         guard self.keepsSuperseded else { return }
         self.keepsSuperseded = false
         self.entries.dropSupersededPreviews()
+    }
+
+    /// Puts other forms of retained events in their places.
+    package mutating func replace(_ replacements: [EventSequence: SequencedEvent]) {
+        for index in self.entries.indices {
+            if let replacement = replacements[self.entries[index].sequence] { self.entries[index] = replacement }
+        }
     }
 
     /// Retained events behind `position`, oldest first.

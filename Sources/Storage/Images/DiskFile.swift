@@ -42,6 +42,24 @@ struct DiskFile: ~Copyable {
         guard code == 0 else { throw DiskError(code) }
     }
 
+    /// All bytes of the range; a file that has become shorter is never told as whole.
+    static func read(_ range: Range<Int>, from descriptor: Int32) throws(DiskError) -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: range.count)
+        while buffer.readableBytes < range.count {
+            let missing = range.count - buffer.readableBytes
+            let offset = range.lowerBound + buffer.readableBytes
+            var code: Int32 = 0
+            let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: missing) { target in
+                let count = pread(descriptor, target.baseAddress, missing, offset)
+                if count < 0 { code = errno }
+                return max(0, count)
+            }
+            if code == EINTR { continue }
+            guard count > 0 else { throw DiskError(code == 0 ? EIO : code) }
+        }
+        return buffer
+    }
+
     func setModified(_ time: Timestamp) throws(DiskError) {
         let seconds = time.milliseconds / 1000
         let spec = timespec(tv_sec: Int(seconds), tv_nsec: Int(time.milliseconds - seconds * 1000) * 1_000_000)

@@ -263,20 +263,6 @@ private final class DiskImageReader: StoredImageReader {
     }
 
     private func readNow(_ range: Range<Int>) throws(DiskError) -> ByteBuffer {
-        var buffer = ByteBufferAllocator().buffer(capacity: range.count)
-        while buffer.readableBytes < range.count {
-            let missing = range.count - buffer.readableBytes
-            let offset = range.lowerBound + buffer.readableBytes
-            var code: Int32 = 0
-            let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: missing) { target in
-                let count = pread(self.descriptor, target.baseAddress, missing, offset)
-                if count < 0 { code = errno }
-                return max(0, count)
-            }
-            if code == EINTR { continue }
-            // A file that has become shorter is never told as whole.
-            guard count > 0 else { throw DiskError(code == 0 ? EIO : code) }
-        }
-        return buffer
+        try DiskFile.read(range, from: self.descriptor)
     }
 }

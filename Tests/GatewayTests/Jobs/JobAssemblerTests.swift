@@ -122,6 +122,27 @@ import Testing
         #expect(run.steps.suffix(2) == ["completed [0] [\"refused\"]", "ended"])
     }
 
+    @Test func aPictureThatWasFinishedBeforeTheRestartIsNotToldTwice() throws {
+        var run = AssemblerRun(SamplePlan.plan(count: 2), keepsImages: true)
+        run.apply(.sampleImage(0))
+        let told = try #require(run.written.last)
+        guard case .image(var image) = told.event else { throw Unexpected() }
+        image.payload = nil
+        var again = AssemblerRun(pickingUp: SamplePlan.plan(count: 2), kept: [image])
+        again.apply(.sampleImage(0))
+        again.apply(.sampleImage(1))
+        again.stored(1, .success(nil))
+        again.finish()
+        #expect(
+            again.steps == [
+                "stage generating", "image 0", "stage uploading", "image 1 bytes", "store 1 png",
+                "completed [0, 1] []", "ended",
+            ])
+        #expect(again.completion?.images.first?.imageID == image.imageID)
+    }
+
+    private struct Unexpected: Error {}
+
     @Test func noPictureIsAnErrorEvenWithoutAReason() {
         var run = AssemblerRun()
         run.submitted()

@@ -20,6 +20,12 @@ struct AssemblerRun {
         self.take(self.assembler.begin(now: self.now))
     }
 
+    /// A job that an earlier process submitted.
+    init(pickingUp plan: JobPlan, kept: [FinishedImage]) {
+        self.assembler = JobAssembler(plan: plan, keepsImages: true, createdAt: self.now) { ImageID() }
+        self.take(self.assembler.pickUp(stage: .generating, progress: 20, kept: kept, now: self.now))
+    }
+
     mutating func apply(_ event: UpstreamEvent, after milliseconds: Int64 = 1000) {
         self.now = self.now.advanced(byMilliseconds: milliseconds)
         var steps: [JobAssembler.Step] = []

@@ -1,3 +1,4 @@
+import Glibc
 import ImageGeneration
 import Logging
 import NIOCore
@@ -42,13 +43,13 @@ struct Drive {
     }
 
     /// The real adapter of OpenAI's API.
-    static func openAI(_ count: Int = 1, partialImages: Int? = 1) throws -> Drive {
+    static func openAI(_ count: Int = 1, partialImages: Int? = 1, memory: Int = 64 << 20) throws -> Drive {
         let adapter = try OpenAIImagesAdapter(
             ProviderConfiguration(name: "lab", baseURL: "https://lab.example/v1", apiKey: "key"))
         return try Drive(
             SamplePlan.plan(count: count, partialImages: partialImages, upstream: SamplePlan.target(adapter)) {
                 $0.size = .named("1024x1024")
-            })
+            }, memory: memory)
     }
 
     static func puppet(
@@ -59,6 +60,15 @@ struct Drive {
             SamplePlan.plan(
                 upstream: SamplePlan.target(PuppetAdapter(react: react), resultHosts: hosts), timeouts: timeouts),
             memory: memory)
+    }
+
+    /// The memory's answers come from an event loop.
+    func waitForAnswer(_ isThere: () -> Bool) {
+        let deadline = NIODeadline.now() + .seconds(30)
+        while !isThere(), NIODeadline.now() < deadline {
+            self.session.run()
+            sched_yield()
+        }
     }
 
     var terminal: String {

@@ -26,6 +26,7 @@ final class ScriptedSession: UpstreamSession {
         var calls: [(id: UpstreamCallID, call: UpstreamCall)] = []
         var open: Set<UpstreamCallID> = []
         var cancelled: [UpstreamCallID] = []
+        var paused: Set<UpstreamCallID> = []
         var timers: [UpstreamTimerID: Duration] = [:]
         var closes = 0
     }
@@ -46,6 +47,10 @@ final class ScriptedSession: UpstreamSession {
             if $0.open.remove(id) != nil { $0.cancelled.append(id) }
         }
     }
+
+    func pause(_ id: UpstreamCallID) { self.state.withLock { _ = $0.paused.insert(id) } }
+
+    func resume(_ id: UpstreamCallID) { self.state.withLock { _ = $0.paused.remove(id) } }
 
     func schedule(_ id: UpstreamTimerID, after delay: Duration) { self.state.withLock { $0.timers[id] = delay } }
 
@@ -68,6 +73,7 @@ final class ScriptedSession: UpstreamSession {
     var calls: [UpstreamCall] { self.state.withLock { $0.calls.map(\.call) } }
     var openCalls: Set<UpstreamCallID> { self.state.withLock { $0.open } }
     var cancelledCalls: [UpstreamCallID] { self.state.withLock { $0.cancelled } }
+    var pausedCalls: Set<UpstreamCallID> { self.state.withLock { $0.paused } }
     var timers: [UpstreamTimerID: Duration] { self.state.withLock { $0.timers } }
     var closeCount: Int { self.state.withLock { $0.closes } }
     var isClosed: Bool { self.closeCount > 0 }

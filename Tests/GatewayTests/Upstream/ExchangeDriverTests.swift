@@ -1,4 +1,5 @@
 import Dialects
+import Glibc
 import HTTPTypes
 import ImageGeneration
 import Logging
@@ -16,6 +17,7 @@ private enum Timer {
     static let queue = -2
     static let stage = -3
     static let cancel = -4
+    static let room = -6
 }
 
 @Suite struct ExchangeDriverTests {
@@ -288,6 +290,67 @@ private enum Timer {
             #expect(drive.isSettled)
             tasks.cancelAll()
         }
+    }
+
+    // MARK: Memory
+
+    private static let long = String(repeating: "a", count: 100_000)
+
+    @Test func anEventIsCountedWhileItComes() throws {
+        let drive = try Drive.openAI()
+        drive.session.respond(200)
+        drive.session.bring("data: " + Self.long)
+        #expect(drive.budget.heldBytes >= 356_000)
+        drive.session.bring(Self.long + "\n\n" + SamplePicture.completed)
+        drive.session.end()
+        #expect(drive.terminal == "error upstream_protocol maybe")
+        #expect(drive.budget.heldBytes == 0)
+    }
+
+    @Test func anUpstreamIsNotReadFromUntilThereIsMemory() throws {
+        let drive = try Drive.openAI(memory: 1 << 20)
+        var held = drive.budget.lease(900_000)
+        drive.session.respond(200)
+        drive.session.bring(": " + Self.long)
+        #expect(drive.session.pausedCalls == [UpstreamCallID(0)])
+        #expect(drive.budget.waiterCount == 1)
+        held = nil
+        drive.waitForAnswer { drive.session.pausedCalls.isEmpty }
+        #expect(drive.session.pausedCalls.isEmpty && drive.session.timers[UpstreamTimerID(Timer.room)] == nil)
+        drive.session.bring("\n\n" + SamplePicture.completed)
+        drive.session.end()
+        #expect(drive.terminal == "completed 1")
+        withExtendedLifetime(held) {}
+    }
+
+    @Test func anUpstreamThatWaitsTooLongEndsAsOverloaded() throws {
+        let drive = try Drive.openAI(memory: 1 << 20)
+        let held = drive.budget.lease(900_000)
+        drive.session.respond(200)
+        drive.session.bring(": " + Self.long)
+        #expect(drive.session.fire(Timer.room))
+        #expect(drive.terminal == "error overloaded maybe")
+        #expect(drive.isSettled && drive.budget.waiterCount == 0)
+        #expect(drive.budget.heldBytes == 900_000)
+        withExtendedLifetime(held) {}
+    }
+
+    @Test func shortEventsAreNotCountedWhileTheyCome() {
+        var gathered = GatheredBytes()
+        for _ in 0..<100 {
+            gathered.took(5000, call: UpstreamCallID(0), toldEvent: true)
+            #expect(gathered.wanted(beyond: 0) == nil)
+        }
+        gathered.took(64 << 10, call: UpstreamCallID(0), toldEvent: false)
+        let first = gathered.wanted(beyond: 0)
+        #expect(first == 512 << 10)
+        #expect(gathered.wanted(beyond: 512 << 10) == nil)
+        gathered.expect(3 << 20)
+        gathered.took(300 << 10, call: UpstreamCallID(1), toldEvent: false)
+        #expect(gathered.wanted(beyond: 512 << 10) == 3 << 20)
+        gathered.ended(call: UpstreamCallID(0))
+        gathered.ended(call: UpstreamCallID(1))
+        #expect(gathered.isEmpty && gathered.wanted(beyond: 0) == nil)
     }
 
     // MARK: Nothing is left behind

@@ -1,0 +1,100 @@
+/// What gives way, and in which order, when payloads want more memory than there is: a state machine without clock or I/O.
+///
+/// 1. Previews that newer ones superseded and that are kept for a reader about to come: the log that keeps some longest, first.
+/// 2. Payloads move to where they can be read again: first those of jobs that are over, then those of the log that has held some longest.
+/// 3. The client that has taken nothing for longest, and for ``stallGrace`` at least.
+///
+/// After that nothing is left but to refuse work: ``refused(gathered:limit:gatherers:)`` says whose. Every step takes the same time
+/// however many logs and clients there are.
+package struct MemoryPressure: Sendable {
+    package typealias Key = UInt64
+
+    package enum Victim: Hashable, Sendable {
+        /// The log drops what is superseded.
+        case previews(Key)
+        /// Jobs that are over move their payloads.
+        case finishedJobs
+        /// The log moves its payloads.
+        case payloads(Key)
+        case reader(Key)
+    }
+
+    /// A client that takes nothing for shorter than this is merely busy, in milliseconds.
+    package static let stallGrace: Int64 = 1000
+
+    private var previews = AgeList<Void>()
+    private var holders = AgeList<Void>()
+    /// Since when each has taken nothing.
+    private var readers = AgeList<Int64>()
+    /// Bytes that each waits for.
+    private var waiting = AgeList<Int>()
+
+    package init() {}
+
+    // MARK: What there is
+
+    /// The log keeps superseded previews.
+    package mutating func keepsPreviews(_ log: Key) {
+        if self.previews[log] == nil { self.previews.append((), for: log) }
+    }
+
+    /// The log holds payloads that may be moved.
+    package mutating func holdsPayloads(_ log: Key) {
+        if self.holders[log] == nil { self.holders.append((), for: log) }
+    }
+
+    package mutating func forget(log: Key) {
+        self.previews.remove(log)
+        self.holders.remove(log)
+    }
+
+    /// The client has taken nothing since `now`: called again whenever it has taken something and still has not all.
+    package mutating func stalled(_ reader: Key, at now: Int64) { self.readers.append(now, for: reader) }
+
+    package mutating func forget(reader: Key) { self.readers.remove(reader) }
+
+    // MARK: Who gives way
+
+    /// - Parameter finishedJobsHold: whether jobs that are over may have something to move.
+    package mutating func nextVictim(now: Int64, finishedJobsHold: Bool) -> Victim? {
+        if let log = self.previews.first?.key {
+            self.previews.remove(log)
+            return .previews(log)
+        }
+        if finishedJobsHold { return .finishedJobs }
+        if let log = self.holders.first?.key {
+            self.holders.remove(log)
+            return .payloads(log)
+        }
+        guard let (reader, since) = self.readers.first, since + Self.stallGrace <= now else { return nil }
+        self.readers.remove(reader)
+        return .reader(reader)
+    }
+
+    /// When the client that has taken nothing for longest becomes a victim; nil when none is stalled.
+    package var nextStall: Int64? { self.readers.first.map { $0.value + Self.stallGrace } }
+
+    // MARK: Who waits
+
+    package var waiterCount: Int { self.waiting.count }
+    /// The one that waits longest: it is served first, so that a large wish is not starved by small ones.
+    package var firstWaiter: (key: Key, bytes: Int)? { self.waiting.first.map { ($0.key, $0.value) } }
+
+    package mutating func waits(_ waiter: Key, for bytes: Int) { self.waiting.append(bytes, for: waiter) }
+
+    /// - Returns: whether it waited.
+    @discardableResult
+    package mutating func stopsWaiting(_ waiter: Key) -> Bool { self.waiting.remove(waiter) != nil }
+
+    /// Whom to refuse: when all that gather wait for one another, and not even an otherwise empty memory would serve the first of
+    /// them, the one that began to wait last.
+    /// - Parameters:
+    ///   - gathered: bytes that events not yet whole hold.
+    ///   - gatherers: how many hold them or wait.
+    package func refused(gathered: Int, limit: Int, gatherers: Int) -> Key? {
+        guard let first = self.firstWaiter, let last = self.waiting.last, self.waiting.count >= gatherers,
+            gathered + first.bytes > limit
+        else { return nil }
+        return last.key
+    }
+}

@@ -1,0 +1,217 @@
+import Foundation
+import Glibc
+import ImageGeneration
+import NIOCore
+import NIOPosix
+import Synchronization
+import Testing
+
+@testable import Storage
+
+@Suite struct PayloadBudgetTests {
+    /// A budget whose later work is done when the test says so, by a clock that stands.
+    private final class Bench: Sendable {
+        private let works = Mutex<[@Sendable () -> Void]>([])
+        private let time = Mutex<Int64>(0)
+
+        func budget(_ limit: Int) -> PayloadBudget {
+            PayloadBudget(
+                limit: limit, now: { [weak self] in self?.time.withLock { $0 } ?? 0 },
+                later: { [weak self] _, work in self?.works.withLock { $0.append(work) } })
+        }
+
+        func pass(_ milliseconds: Int64) { self.time.withLock { $0 += milliseconds } }
+
+        /// Does what is to be done later, once.
+        func run() {
+            let works = self.works.withLock { works in
+                defer { works = [] }
+                return works
+            }
+            for work in works { work() }
+        }
+    }
+
+    private final class Answers: Sendable {
+        private let all = Mutex<[String]>([])
+        var words: [String] { self.all.withLock { $0 } }
+        func note(_ word: String) { self.all.withLock { $0.append(word) } }
+    }
+
+    @Test("room is counted before it is used, and becomes the payload's lease")
+    func gathering() {
+        let budget = PayloadBudget(limit: 1000)
+        let room = GatheringRoom(budget)
+        #expect(room.grow(to: 600) { _ in })
+        #expect(budget.heldBytes == 600)
+        let lease = room.turn(into: 500, isPrecious: false)
+        #expect(budget.heldBytes == 500 && room.bytes == 0)
+        #expect(room.turn(into: 600, isPrecious: false) == nil, "no room for a preview")
+        #expect(budget.heldBytes == 500)
+        let picture = room.turn(into: 600, isPrecious: true)
+        #expect(budget.heldBytes == 1100)
+        withExtendedLifetime((lease, picture)) {}
+    }
+
+    @Test("who waits is served in order, as soon as somebody lets go")
+    func waiting() {
+        let bench = Bench()
+        let budget = bench.budget(100)
+        let answers = Answers()
+        var held = budget.lease(80)
+        let rooms = (0..<2).map { _ in GatheringRoom(budget) }
+        #expect(!rooms[0].grow(to: 50) { answers.note("first \($0)") })
+        #expect(!rooms[1].grow(to: 10) { answers.note("second \($0)") }, "nobody overtakes")
+        bench.run()
+        #expect(answers.words.isEmpty)
+        held = nil
+        bench.run()
+        #expect(answers.words == ["first true", "second true"])
+        #expect(rooms.map(\.bytes) == [50, 10] && budget.heldBytes == 60)
+        rooms[0].release()
+        rooms[1].release()
+        #expect(budget.heldBytes == 0 && budget.waiterCount == 0)
+        withExtendedLifetime(held) {}
+    }
+
+    @Test("when all wait for one another the last to wait is refused, and the others go on")
+    func refusal() {
+        let bench = Bench()
+        let budget = bench.budget(100)
+        let answers = Answers()
+        let rooms = (0..<3).map { _ in GatheringRoom(budget) }
+        for room in rooms { #expect(room.grow(to: 30) { _ in }) }
+        for (index, room) in rooms.enumerated() {
+            #expect(!room.grow(to: 60) { granted in answers.note("\(index) \(granted)") })
+        }
+        bench.run()
+        #expect(answers.words == ["2 false"])
+        rooms[2].release()
+        bench.run()
+        #expect(answers.words == ["2 false", "0 true"])
+        rooms[0].release()
+        bench.run()
+        #expect(answers.words == ["2 false", "0 true", "1 true"])
+        #expect(budget.figures.refused == 1)
+    }
+
+    @Test("the reader that has taken nothing for longest is closed once nothing else gives way")
+    func readers() {
+        let bench = Bench()
+        let budget = bench.budget(100)
+        let answers = Answers()
+        var leases = [budget.lease(50), budget.lease(50)]
+        let marks = (0..<2).map { index in StallMark(budget) { answers.note("close \(index)") } }
+        marks[1].set(holding: 50)
+        bench.pass(10)
+        marks[0].set(holding: 50)
+        let room = GatheringRoom(budget)
+        #expect(!room.grow(to: 40) { answers.note("room \($0)") })
+        bench.run()
+        #expect(answers.words.isEmpty, "nobody has waited long enough")
+        bench.pass(2000)
+        bench.run()
+        bench.run()
+        #expect(answers.words == ["close 1"], "one is enough")
+        leases[1] = nil
+        bench.run()
+        #expect(answers.words == ["close 1", "room true"])
+        #expect(budget.figures.closedReaders == 1)
+        withExtendedLifetime((leases, marks)) {}
+    }
+
+    @Test("requests may hold half, and give way to nobody")
+    func uploads() {
+        let budget = PayloadBudget(limit: 100)
+        var first = budget.leaseUpload(40)
+        #expect(first != nil && budget.leaseUpload(20) == nil)
+        #expect(budget.heldBytes == 40)
+        first = nil
+        #expect(budget.heldBytes == 0 && budget.leaseUpload(50) != nil)
+    }
+
+    // MARK: Displacement
+
+    private static func picture(_ budget: PayloadBudget, bytes: Int, seed: UInt8) -> ImagePayload {
+        ImagePayload(
+            canonical: ByteBuffer(repeating: 0x41 + seed, count: bytes), lease: budget.leaseAlways(bytes))
+    }
+
+    private static func preview(_ payload: ImagePayload, _ number: Int) -> JobEvent {
+        .partialImage(
+            PartialImage(
+                imageIndex: 0, partialImageIndex: number,
+                attributes: ImageAttributes(
+                    size: "auto", quality: "auto", background: "auto", outputFormat: "png", createdAt: 0),
+                payload: payload))
+    }
+
+    private static func withSpill(
+        _ limit: Int, _ body: (PayloadBudget, SpillFolder) async throws -> Void
+    ) async throws {
+        let threads = NIOThreadPool(numberOfThreads: 1)
+        threads.start()
+        let budget = PayloadBudget(limit: 1 << 20)
+        let folder = NSTemporaryDirectory() + "spill-\(UInt64.random(in: 0 ... .max))"
+        let spill = try SpillFolder(folder: folder, limit: limit, threads: threads, budget: budget)
+        budget.onDisplacement { [weak spill] payload, _ in spill?.take(payload) }
+        try await body(budget, spill)
+        try await threads.shutdownGracefully()
+        rmdir(folder)
+    }
+
+    private static func drain(_ spill: SpillFolder) async throws {
+        // The file's thread does one thing after the other.
+        try await spill.settle()
+    }
+
+    @Test("a log's payload moves to disk, holds no memory, and is read back byte by byte")
+    func spills() async throws {
+        try await Self.withSpill(1 << 20) { budget, spill in
+            let log = EventLog(epoch: 1, budget: budget)
+            log.append(Self.preview(Self.picture(budget, bytes: 200_000, seed: 1), 0), at: Timestamp(seconds: 0))
+            #expect(budget.heldBytes == 200_000)
+            #expect(budget.reclaim(1 << 20))
+            try await Self.drain(spill)
+            #expect(budget.heldBytes == 0 && spill.usedBytes == 200_000)
+            let payload = try #require(log.retained.last?.event.payload)
+            #expect(payload.base64Count == 200_000 && payload.base64.readableBytes == 0)
+            let displaced = try #require(payload.displaced)
+            var read: [UInt8] = []
+            for start in stride(from: 0, to: 200_000, by: 64 << 10) {
+                read += Array(try await displaced.read(start..<min(start + 65_536, 200_000)).readableBytesView)
+            }
+            #expect(read == [UInt8](repeating: 0x42, count: 200_000))
+            #expect(budget.figures.displacedPayloads == 1)
+        }
+    }
+
+    @Test("a superseded preview goes before anything moves")
+    func supersededFirst() async throws {
+        try await Self.withSpill(1 << 20) { budget, spill in
+            let log = EventLog(epoch: 1, expectsReader: true, budget: budget)
+            for number in 0..<3 {
+                let picture = Self.picture(budget, bytes: 300_000, seed: UInt8(number))
+                log.append(Self.preview(picture, number), at: Timestamp(seconds: 0))
+            }
+            #expect(budget.heldBytes == 900_000)
+            #expect(budget.reclaim(400_000))
+            #expect(budget.heldBytes == 300_000 && spill.usedBytes == 0)
+        }
+    }
+
+    @Test("a full file takes nothing; what is let go of makes room")
+    func fullFile() async throws {
+        try await Self.withSpill(300_000) { budget, spill in
+            var first = spill.take(Self.picture(budget, bytes: 200_000, seed: 1))
+            #expect(first != nil)
+            #expect(spill.take(Self.picture(budget, bytes: 200_000, seed: 2)) == nil)
+            try await Self.drain(spill)
+            first = nil
+            try await Self.drain(spill)
+            #expect(spill.usedBytes == 0)
+            let second = try #require(spill.take(Self.picture(budget, bytes: 200_000, seed: 3)))
+            #expect(try await second.read(199_999..<200_000) == ByteBuffer(repeating: 0x44, count: 1))
+        }
+    }
+}
