@@ -28,6 +28,8 @@ package struct MemoryPressure: Sendable {
     private var readers = AgeList<Int64>()
     /// Bytes that each waits for.
     private var waiting = AgeList<Int>()
+    /// Those of them that want much.
+    private var large = AgeList<Void>()
 
     package init() {}
 
@@ -80,14 +82,20 @@ package struct MemoryPressure: Sendable {
     /// The one that waits longest: it is served first, so that a large wish is not starved by small ones.
     package var firstWaiter: (key: Key, bytes: Int)? { self.waiting.first.map { ($0.key, $0.value) } }
 
-    package mutating func waits(_ waiter: Key, for bytes: Int) { self.waiting.append(bytes, for: waiter) }
+    package mutating func waits(_ waiter: Key, for bytes: Int, isLarge: Bool = true) {
+        self.waiting.append(bytes, for: waiter)
+        if isLarge { self.large.append((), for: waiter) }
+    }
 
     /// - Returns: whether it waited.
     @discardableResult
-    package mutating func stopsWaiting(_ waiter: Key) -> Bool { self.waiting.remove(waiter) != nil }
+    package mutating func stopsWaiting(_ waiter: Key) -> Bool {
+        self.large.remove(waiter)
+        return self.waiting.remove(waiter) != nil
+    }
 
     /// Whom to refuse: when all that gather wait for one another, and not even an otherwise empty memory would serve the first of
-    /// them, the one that began to wait last.
+    /// them, the one that began to wait last; one that wants little only where all do.
     /// - Parameters:
     ///   - gathered: bytes that events not yet whole hold.
     ///   - gatherers: how many hold them or wait.
@@ -95,6 +103,6 @@ package struct MemoryPressure: Sendable {
         guard let first = self.firstWaiter, let last = self.waiting.last, self.waiting.count >= gatherers,
             gathered + first.bytes > limit
         else { return nil }
-        return last.key
+        return self.large.last?.key ?? last.key
     }
 }

@@ -314,7 +314,7 @@ extension PayloadBudget {
         }
         self.state.withLock { state in
             state.waiters[room.key] = Waiter(room: room, answer: answer)
-            state.pressure.waits(room.key, for: bytes)
+            state.pressure.waits(room.key, for: bytes, isLarge: bytes > self.small)
             self.hasWaiters.store(true, ordering: .relaxed)
         }
         self.serveSoon()
