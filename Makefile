@@ -69,6 +69,7 @@ fuzz: system ## hostile input against the parsers
 
 soak: strict-build ## a thousand clients, the silences of the field, five minutes of fuzzing a parser, both sanitizers
 	scripts/install nginx-light chromium python3 curl strace
+	SAFELIGHT_SOAK=1 swift test --skip-build --filter Resuming
 	SAFELIGHT_SOAK=1 scripts/integration
 	Tests/Fuzz/run.sh 300
 	Tests/Sanitizers/run.sh address

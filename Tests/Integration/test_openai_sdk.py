@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import threading
 
 import openai
 import pytest
@@ -190,9 +191,13 @@ def test_failure_after_the_request_was_taken_is_not_retried(serve):
 
 
 def test_failure_inside_the_stream_raises(serve):
+    shown = threading.Event()
+
     def behaviour(call):
         call.start_stream()
         call.write(partial(0, picture()))
+        # A failure that comes before the stream has begun is told by its status.
+        shown.wait(30)
 
     with Upstream(behaviour) as upstream:
         server = serve({"real": upstream.config}, [routed(OPENAI, "real")])
@@ -202,6 +207,7 @@ def test_failure_inside_the_stream_raises(serve):
                 model="gpt-image-1", prompt="x", stream=True, partial_images=1
             ):
                 seen.append(event)
+                shown.set()
         assert len(seen) == 1 and caught.value.code and len(upstream.calls) == 1
 
 

@@ -99,7 +99,7 @@ extension LiveTests {
             let upstream = try await ScriptedUpstream.start()
             try await LiveGateway.run(Self.settings(upstream)) { gateway in
                 var random = SplitMix(seed: 1)
-                for _ in 0..<12 {
+                for _ in 0..<Soak.count(12, full: 500) {
                     let client = try await gateway.connect()
                     try await client.write(
                         "POST /v1/generate HTTP/1.0\r\nContent-Type: application/json\r\n"
@@ -222,6 +222,7 @@ extension LiveTests {
 
         /// A7: many readers of one job that come and go see the same.
         @Test func manyReadersSeeTheSame() async throws {
+            let readers = Soak.count(20, full: 100)
             let upstream = try await ScriptedUpstream.start()
             try await LiveGateway.run(Self.settings(upstream)) { gateway in
                 let client = try await gateway.connect()
@@ -230,7 +231,7 @@ extension LiveTests {
                 try await visit.write(Self.head)
                 let job = try #require(try await client.readHead()["x-safelight-job-id"])
                 try await withThrowingTaskGroup(of: [String].self) { group in
-                    for reader in 0..<20 {
+                    for reader in 0..<readers {
                         group.addTask {
                             var pictures: [String] = []
                             var position: String?
@@ -258,7 +259,7 @@ extension LiveTests {
                     try await visit.close()
                     var all: [[String]] = []
                     for try await pictures in group { all.append(pictures) }
-                    #expect(all.count == 20 && all[0].count == 11)
+                    #expect(all.count == readers && all[0].count == 11)
                     #expect(all.allSatisfy { $0 == all[0] })
                 }
                 #expect(try await client.readEvents().last?.name == "completed")
