@@ -105,7 +105,7 @@ import Testing
         #expect(image.outputFormat == .webp && image.outputCompression == 80 && image.background == "opaque")
         #expect(image.style == "anime" && image.seed == -5 && image.partialImages == 3 && image.user == "u")
         #expect(
-            image.extensions == ["metadata.a": .text("x"), "metadata.b": .integer(2), "metadata.c": .boolean(true)])
+            image.metadata == ["a": "x", "b": "2", "c": "true"])
         let short = try DialectDriving.decode(Self.dialect, "{\"prompt\": \"p\", \"model\": null}")
         #expect(
             short.mode == nil && short.image.count == 1 && short.image.partialImages == nil && short.image.model == nil)

@@ -20,7 +20,7 @@ struct ChatEncoder: DialectEncoder {
 
     mutating func encode(_ event: SequencedEvent, into out: inout FrameOutput) {
         guard !self.isFinished else { return }
-        self.begin(into: &out)
+        self.begin(event.event, into: &out)
         switch event.event {
         case .stage: break
         case .partialImage(let preview): self.encode(preview, into: &out)
@@ -43,12 +43,13 @@ struct ChatEncoder: DialectEncoder {
         self.encodeFailure(error.message, error.code, into: &out)
     }
 
-    private mutating func begin(into out: inout FrameOutput) {
+    private mutating func begin(_ event: JobEvent, into out: inout FrameOutput) {
         guard !self.hasBegun else { return }
         self.hasBegun = true
         var frame = DataFrame()
         frame.json.field("content", staticText: "")
         self.writeIDs(into: &frame)
+        if case .stage(let change) = event { frame.json.field("dropped", list: change.dropped) }
         frame.end(into: &out)
     }
 

@@ -18,6 +18,10 @@ enum FalQueueRequest {
             throw GatewayError(
                 .unsupportedParameter, "fal_webhook: webhooks come from the configuration.", parameter: "fal_webhook")
         }
+        // The service's own streaming calls end so; taken for a model's name they would be paid and never read.
+        if request.parameters["model"]?.hasSuffix("/stream") == true {
+            throw GatewayError(.notFound, "Streams of results are not served here: submit, then follow the request's status.")
+        }
         let parameters = try RequestParameters(request, formFiles: [])
         var image = try self.reader.read(parameters)
         image.size = try self.size(parameters)

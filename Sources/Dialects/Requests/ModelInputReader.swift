@@ -92,7 +92,8 @@ struct ModelInputReader {
         let extras = parameters.others(than: Self.common + names)
         for (name, parameter) in extras {
             guard (1...64).contains(name.unicodeScalars.count), image.extensions.count < Self.maximumExtras else {
-                throw parameter.invalid("is one name too many, or too long")
+                let shown = RequestParameter(name: String(name.prefix(64)), value: parameter.value)
+                throw shown.invalid("is one name too many, or too long")
             }
             image.extensions[name] = try self.scalar(parameter)
         }

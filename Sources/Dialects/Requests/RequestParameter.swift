@@ -27,6 +27,14 @@ struct RequestParameter {
         return text
     }
 
+    /// The value as JSON, which a form carries as text; nil where it is none.
+    var jsonValue: JSONNode? {
+        switch self.value {
+        case .json(let node): node
+        case .text(let text): try? JSONDocument(ByteBuffer(string: text)).root
+        }
+    }
+
     func integer(_ range: ClosedRange<Int64>) throws(GatewayError) -> Int64 {
         let number: Int64?
         switch self.value {

@@ -34,7 +34,7 @@ struct PreviewTemplate: Sendable {
         if self.attributes != preview.attributes { self.describe(preview.attributes) }
         if self.time.at != entry.at { self.note(entry.at) }
         let payload = preview.payload.base64
-        let isCopied = payload.readableBytes < Self.copiedBelow
+        let isCopied = preview.payload.displaced == nil && payload.readableBytes < Self.copiedBelow
         let room =
             self.opening.readableBytes + self.description.readableBytes + Self.longestNumbers
             + (frame?.readableBytes ?? 0) + (isCopied ? payload.readableBytes : 0)

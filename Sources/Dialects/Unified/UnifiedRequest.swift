@@ -66,14 +66,12 @@ enum UnifiedRequest {
         }
     }
 
-    /// Up to 16 scalars that stay with the job, as extensions named `metadata.<key>`.
+    /// Up to 16 scalars that stay with the job; upstreams that know such are told. A form carries them as JSON.
     private static func readMetadata(_ parameters: RequestParameters, into image: inout ImageRequest)
         throws(GatewayError)
     {
         guard let parameter = parameters["metadata"] else { return }
-        guard case .json(let node) = parameter.value, node.kind == .object else {
-            throw parameter.invalid("must be an object")
-        }
+        guard let node = parameter.jsonValue, node.kind == .object else { throw parameter.invalid("must be an object") }
         let members = node.members
         guard members.count <= self.maximumMetadata else {
             throw parameter.invalid("must have at most \(self.maximumMetadata) members")
@@ -83,11 +81,11 @@ enum UnifiedRequest {
                 throw parameter.invalid("must have names of 1 to 64 characters")
             }
             let value = RequestParameter(name: "metadata.\(member.key)", value: .json(member.value))
-            image.extensions[value.name] =
+            image.metadata[member.key] =
                 switch member.value.kind {
-                case .boolean: .boolean(try value.boolean())
-                case .number: .integer(try value.integer(Int64.min...Int64.max))
-                case .string: .text(try value.string(maximumCount: 512))
+                case .boolean: String(try value.boolean())
+                case .number: String(try value.integer(Int64.min...Int64.max))
+                case .string: try value.string(maximumCount: 512)
                 case .object, .array, .null: throw value.invalid("must be a string, an integer or a boolean")
                 }
         }

@@ -22,7 +22,7 @@ struct AnswerDelivery: Sendable {
         case clientGone
     }
 
-    private enum Wake: Sendable {
+    fileprivate enum Wake: Sendable {
         case events
         case heartbeat
         case patienceOver
@@ -47,38 +47,26 @@ struct AnswerDelivery: Sendable {
         }
         defer { limit?.cancel() }
         signal.yield(.events)
+        var events = AnswerEvents()
         var iterator = wakes.makeAsyncIterator()
         while let wake = await iterator.next() {
             switch wake {
             case .clientGone:
                 return .clientGone
             case .events:
-                guard Self.fold(subscription, into: &encoder, signal) else { continue }
+                guard events.read(subscription, signal) else { continue }
+                events.write(subscription.log, into: &encoder)
                 return try await self.answer(&encoder, writer: writer, headers: headers, fail: fail)
             case .patienceOver:
-                _ = Self.fold(subscription, into: &encoder, signal)
+                _ = events.read(subscription, signal)
+                events.write(subscription.log, into: &encoder)
                 return try await self.answer(&encoder, writer: writer, headers: headers, fail: fail)
             case .heartbeat:
                 return try await self.continueCommitted(
-                    subscription, &encoder, iterator, signal, writer: writer, headers: headers)
+                    subscription, &encoder, events, iterator, signal, writer: writer, headers: headers)
             }
         }
         return .clientGone
-    }
-
-    /// Waits for the terminal event, and takes what the log has only then: until the answer is written, payloads may go elsewhere.
-    /// - Returns: whether the terminal event is there.
-    private static func fold(
-        _ subscription: EventSubscription, into encoder: inout any DialectAnswerEncoder,
-        _ signal: AsyncStream<Wake>.Continuation
-    ) -> Bool {
-        while true {
-            let events = subscription.read(orWake: { signal.yield(.events) })
-            if events.isEmpty { return false }
-            guard events.last?.event.isTerminal == true else { continue }
-            for event in subscription.log.retained { encoder.add(event) }
-            return true
-        }
     }
 
     /// Writes the answer as the encoder has it now.
@@ -130,10 +118,11 @@ struct AnswerDelivery: Sendable {
 
     /// The status is settled as 200: white space until the job ends, then the answer, or the failure in the answer's place.
     private func continueCommitted(
-        _ subscription: EventSubscription, _ encoder: inout any DialectAnswerEncoder,
+        _ subscription: EventSubscription, _ encoder: inout any DialectAnswerEncoder, _ gathered: AnswerEvents,
         _ wakes: consuming AsyncStream<Wake>.Iterator, _ signal: AsyncStream<Wake>.Continuation,
         writer: consuming ResponseWriter, headers: HTTPFields
     ) async throws -> Outcome {
+        var events = gathered
         var fields = headers
         fields[.contentType] = "application/json"
         var body = try await writer.writeHead(HTTPResponse(status: .ok, headerFields: fields))
@@ -145,7 +134,8 @@ struct AnswerDelivery: Sendable {
             case .heartbeat, .events, .patienceOver:
                 // A wake for events can be lost behind a client that does not read; the next heartbeat makes up for it.
                 if wake == .heartbeat { try await body.write(ByteBuffer(string: " ")) }
-                guard Self.fold(subscription, into: &encoder, signal) || wake == .patienceOver else { continue }
+                guard events.read(subscription, signal) || wake == .patienceOver else { continue }
+                events.write(subscription.log, into: &encoder)
                 var output = FrameOutput()
                 _ = encoder.finish(into: &output)
                 let (pieces, leases) = output.takePieces()
@@ -155,6 +145,36 @@ struct AnswerDelivery: Sendable {
             }
         }
         return .clientGone
+    }
+}
+
+/// What an answer is made of. Pictures are taken from the log when the answer is written: until then they may go elsewhere. All else is
+/// taken as it comes, because the log forgets the beginning of a very long text.
+private struct AnswerEvents {
+    private var seen: [SequencedEvent] = []
+    private var numbers: Set<EventSequence> = []
+
+    /// Beyond this the rest of a text is left out.
+    private static let maximumSeen = 1 << 18
+
+    /// Reads what there is.
+    /// - Returns: whether the terminal event is there.
+    mutating func read(_ subscription: EventSubscription, _ signal: AsyncStream<AnswerDelivery.Wake>.Continuation) -> Bool {
+        while true {
+            let events = subscription.read(orWake: { signal.yield(.events) })
+            for event in events where event.event.payload == nil && self.seen.count < Self.maximumSeen {
+                self.seen.append(event)
+                self.numbers.insert(event.sequence)
+            }
+            if events.last?.event.isTerminal == true { return true }
+            if events.isEmpty { return false }
+        }
+    }
+
+    /// All of it, in order.
+    func write(_ log: EventLog, into encoder: inout any DialectAnswerEncoder) {
+        let rest = log.retained.filter { !self.numbers.contains($0.sequence) }
+        for event in (self.seen + rest).sorted(by: { $0.sequence < $1.sequence }) { encoder.add(event) }
     }
 }
 

@@ -68,7 +68,7 @@ struct JobAdmission: Sendable {
         let mode = match.mode(asked: decoded.mode, headers: scope.headers)
         do throws(GatewayError) {
             decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
-            if decision.plan.request.pictureBytes > 0 { decision.plan.uploads = body }
+            decision.plan.uploads = body
             try await scope.limits?.weigh(decision.plan)
             switch try await self.supervisor.accept(decision.plan, self.terms(idempotency, mode, scope, match)) {
             case .started(let started): job = started

@@ -29,6 +29,8 @@ package enum ResumePoint: Sendable, Equatable {
     /// For a reader that has seen a part of `part`'s event and all before it. What is gone of that is left out.
     /// - Returns: nil when the log has no such event, as after a restart: it is told from the first then.
     package static func find(_ part: EventPart, in log: EventLog) -> ResumePoint? {
+        // Such numbers do not say which start of the gateway they are of.
+        if case .stage(let change)? = log.retained.first?.event, change.reason == "restarted" { return nil }
         let last = log.standing.last
         guard part.number >= 1, part.number <= last.number else { return nil }
         return .after(EventSequence(epoch: last.epoch, number: part.number - 1))

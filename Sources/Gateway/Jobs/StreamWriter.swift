@@ -60,6 +60,8 @@ final class StreamWriter: TimerWheelTarget {
     private var stageSince: NIODeadline
     private var shownProgress = 0
     private var sawTerminal = false
+    /// The terminal that the client sees is of this response, not of the job.
+    private var wasInterrupted = false
     private var interruption: GatewayError?
     private var end: StreamDelivery.End?
     private var isPumping = false
@@ -168,7 +170,7 @@ final class StreamWriter: TimerWheelTarget {
                 break
             }
             if self.sawTerminal {
-                self.finishResponse(.finished)
+                self.finishResponse(self.wasInterrupted ? .interrupted : .finished)
             } else if let error = self.interruption {
                 self.encodeInterruption(error)
                 if self.pending.isEmpty { self.finishResponse(.interrupted) }
@@ -202,6 +204,7 @@ final class StreamWriter: TimerWheelTarget {
         self.output.begin(expecting: Self.expectedEventBytes)
         self.encoder.encodeInterruption(error, into: &self.output)
         self.takeOutput()
+        self.wasInterrupted = !self.sawTerminal
         self.sawTerminal = true
     }
 
@@ -388,7 +391,7 @@ final class StreamWriter: TimerWheelTarget {
 
     /// Not kept in the log; it takes a number of its own so that ids rise for this reader too.
     private func tellProgress(_ value: Int) {
-        guard let sequence = self.subscription.log.reserveSequence(progress: value) else { return }
+        guard let sequence = self.subscription.reserveSequence(progress: value) else { return }
         self.shownProgress = value
         let now = self.terms.now()
         let change = StageChange(

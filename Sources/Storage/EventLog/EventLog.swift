@@ -181,11 +181,11 @@ package final class EventLog: Sendable {
         self.state.withLock { $0.journal.entries }
     }
 
-    /// A number for an event sent to one reader and not kept; nil once the job is over.
-    /// - Parameter progress: what that event shows. No later event shows less.
-    package func reserveSequence(progress: Int = 0) -> EventSequence? {
+    /// A number for an event sent to one reader and not kept; nil once the job is over, and while there is something that the reader
+    /// has not read: a number above that one's would be taken for having seen it.
+    fileprivate func reserveSequence(after position: EventSequence, progress: Int) -> EventSequence? {
         self.state.withLock { state in
-            guard state.journal.terminal == nil else { return nil }
+            guard state.journal.terminal == nil, state.journal.entries(after: position).isEmpty else { return nil }
             state.journal.raise(progress: progress)
             return state.journal.nextSequence()
         }
@@ -270,6 +270,12 @@ package final class EventSubscription: Sendable {
             after: position, reader: ObjectIdentifier(self), comesBack: comesBack, orWake: wake)
         if let last = events.last { self.state.withLock { $0.position = max($0.position, last.sequence) } }
         return events
+    }
+
+    /// A number for an event that is sent to this reader alone and not kept; nil once the job is over, and while there is something unread.
+    /// - Parameter progress: what that event shows. No later event shows less.
+    package func reserveSequence(progress: Int = 0) -> EventSequence? {
+        self.log.reserveSequence(after: self.state.withLock { $0.position }, progress: progress)
     }
 
     /// The reader's client is slow: until it reads again, newer previews supersede older ones.

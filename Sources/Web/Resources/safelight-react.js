@@ -29,7 +29,7 @@ export function useImageGenerationStream({ client = safelight, resume = false, .
   const cancel = useCallback(() => running.current?.cancel(), []);
 
   useEffect(() => {
-    const left = resume ? client.pending()[0] : null;
+    const left = resume ? client.pending().at(-1) : null;
     if (left) generateWithStream(left.prompt, { job: left.job }).catch(() => {});
     return () => running.current?.leave();
   }, [client, resume, generateWithStream]);

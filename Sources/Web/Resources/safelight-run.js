@@ -2,6 +2,7 @@
 
 const terminalTypes = new Set(["completed", "error", "cancelled"]);
 const streamsPerOrigin = 4;      // of the six connections that a browser opens to an origin over HTTP/1.1
+const longestWait = 60_000;      // milliseconds that a refusal may ask to wait; what asks for more, as a day's quota does, is told
 export const remembered = "safelight:job:";
 
 // --- Server-sent events, after the WHATWG algorithm ---------------------------------------------------------------------
@@ -207,6 +208,7 @@ export class Run {
   #key = globalThis.crypto?.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
   #reading = null;                 // aborts what is being read
   #release = null;
+  #isLate = false;                 // cancelled while the answer that names the job is under way
 
   constructor(settings, prompt, url) {
     this.#settings = settings;
@@ -238,7 +240,7 @@ export class Run {
 
   /** Nobody reads any more. */
   close() {
-    this.#reading?.abort();
+    if (!this.#isLate) this.#reading?.abort();
     this.#release?.();
     this.#release = null;
   }
@@ -279,11 +281,10 @@ export class Run {
   async #open(accept) {
     if (this.#settings.signal?.aborted) throw abortError();
     this.#reading = new AbortController();
-    const { signal } = this.#reading;
     let response;
     if (this.#job) {
       const headers = { accept, ...(this.#lastEventId && { "last-event-id": this.#lastEventId }) };
-      response = await request(this.#settings, `${this.#base}/v1/jobs/${this.#job}/events`, { headers, signal });
+      response = await this.#watched(this.#settings.stallTimeout, `${this.#base}/v1/jobs/${this.#job}/events`, { headers });
       if (response.status === 204) this.#finish();
     } else {
       const { body, type } = requestBody(this.#prompt, this.#settings);
@@ -293,16 +294,40 @@ export class Run {
       };
       // An upload may take its time.
       const patience = this.#settings.stallTimeout * (type ? 1 : 5);
-      const watch = setTimeout(() => this.#reading.abort(), patience);
-      try {
-        response = await request(this.#settings, this.#url, { method: "POST", body, headers, signal });
-      } finally {
-        clearTimeout(watch);
-      }
+      response = await this.#created(this.#watched(patience, this.#url, { method: "POST", body, headers }));
       this.#named(response.headers.get("x-safelight-job-id"));
     }
     if (!response.ok) throw await SafelightError.of(response);
     return response;
+  }
+
+  /** A job that was cancelled before it had a name is cancelled as soon as the answer brings that: it may be drawn already. */
+  #created(answer) {
+    const signal = this.#settings.signal;
+    if (!signal) return answer;
+    return new Promise((resolve, reject) => {
+      const stop = () => {
+        this.#isLate = true;
+        reject(abortError());
+        answer.then((response) => {
+          this.#named(response.headers.get("x-safelight-job-id"));
+          this.#cancel();
+        }, () => {});
+      };
+      signal.addEventListener("abort", stop, { once: true });
+      answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    });
+  }
+
+  /** A request that is given up where not even the response's head comes. */
+  async #watched(patience, url, init) {
+    const reading = this.#reading;
+    const watch = setTimeout(() => reading.abort(), patience);
+    try {
+      return await request(this.#settings, url, { ...init, signal: reading.signal });
+    } finally {
+      clearTimeout(watch);
+    }
   }
 
   async *#read(response) {
@@ -350,7 +375,8 @@ export class Run {
     while (true) {
       try {
         if (!this.#job) await this.#submit();
-        const response = await request(this.#settings, `${this.#base}/v1/jobs/${this.#job}`, { signal });
+        this.#reading = new AbortController();
+        const response = await this.#watched(this.#settings.stallTimeout, `${this.#base}/v1/jobs/${this.#job}`, {});
         if (!response.ok) throw await SafelightError.of(response);
         const snapshot = await response.json();
         if (snapshot.finished_at) return yield* this.#conclusion();
@@ -389,6 +415,7 @@ export class Run {
         for await (const event of this.#read(await this.#open("text/event-stream"))) {
           if (event.type !== "stage" && event.type !== "partial_image") yield event;
         }
+        if (!this.#ended) throw new SafelightError("The stream ended early.", { code: "connection_lost" });
       } catch (error) {
         if (this.#isFinal(error) || failures > 5) throw error;
         await pause(backOff(failures, this.#retry), this.#settings.signal);
@@ -407,11 +434,11 @@ export class Run {
 
   // --- Ends
 
-  /** A refusal is final; a connection that broke, a busy or a restarting gateway is not. */
+  /** A refusal is final, and so is a wait that nobody waits for; a connection that broke, a busy or a restarting gateway is not. */
   #isFinal(error) {
     if (this.#settings.signal?.aborted) return true;
     if (error instanceof SyntaxError) return true;
-    return error instanceof SafelightError && error.status !== null && !error.retryable;
+    return error instanceof SafelightError && error.status !== null && (!error.retryable || error.retryAfter > longestWait);
   }
 
   #named(job) {
@@ -432,7 +459,8 @@ export class Run {
   }
 
   #cancel() {
-    if (this.#job && !this.#ended) {
+    if (!this.#job) return;
+    if (!this.#ended) {
       request(this.#settings, `${this.#base}/v1/jobs/${this.#job}`, { method: "DELETE", keepalive: true }).catch(() => {});
       this.#finish();
     }

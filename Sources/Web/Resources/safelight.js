@@ -92,7 +92,9 @@ export class Safelight {
   }
 
   /** The newest picture that this page has seen for a prompt, as an address for `<img>`; null where there is none. */
-  cached(prompt, options = {}) { return this.#cache.get(PictureCache.key(prompt, options)); }
+  cached(prompt, options = {}) {
+    return takesPictures(options) ? null : this.#cache.get(PictureCache.key(prompt, options));
+  }
 
   /** Runs a job to its end, tells callbacks and the window's listeners, gives the result. */
   async run(prompt, options = {}, callbacks = {}) {
@@ -129,16 +131,18 @@ export class Safelight {
   }
 
   #url(settings) {
-    const edits = settings.images?.length > 0 || settings.image || settings.mask;
-    const path = settings.url ?? (edits ? settings.editPath : settings.generatePath);
+    const path = settings.url ?? (takesPictures(settings) ? settings.editPath : settings.generatePath);
     return /^https?:/.test(path) ? path : `${settings.baseURL}${path}`;
   }
 
   #note(prompt, options, event) {
+    if (takesPictures(options)) return;
     if ((event.type !== "partial_image" && event.type !== "image") || event.image_index > 0) return;
     this.#cache.set(PictureCache.key(prompt, options), imageSource(event, this.#options.baseURL));
   }
 }
+
+const takesPictures = (options) => options.images?.length > 0 || Boolean(options.image || options.mask);
 
 /** An address for `<img>`: a `data:` URL where the event carries the bytes. */
 function imageSource(event, baseURL = "") {
@@ -190,7 +194,7 @@ export async function compressImage(file, { maxSize = 2048, quality = 0.85, type
   bitmap.close();
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, quality));
   if (!blob || (scale === 1 && blob.size >= file.size)) return file;
-  const name = (file.name ?? "image").replace(/\.[^.]*$/, "") + (blob.type === "image/jpeg" ? ".jpg" : ".png");
+  const name = (file.name ?? "image").replace(/\.[^.]*$/, "") + `.${blob.type === "image/jpeg" ? "jpg" : blob.type.slice(6)}`;
   return new File([blob], name, { type: blob.type });
 }
 

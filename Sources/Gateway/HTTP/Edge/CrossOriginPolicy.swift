@@ -16,7 +16,7 @@ struct CrossOriginPolicy: Sendable {
         "x-request-id, x-safelight-job-id, retry-after, retry-after-ms, ratelimit, ratelimit-policy, "
         + "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
         + "x-ratelimit-limit-images, x-ratelimit-remaining-images, x-ratelimit-reset-images, x-should-retry, "
-        + "preference-applied, server-timing, location"
+        + "preference-applied, server-timing, location, x-fal-request-id, x-fal-error-type, x-vercel-ai-ui-message-stream"
 
     func allows(_ origin: String?) -> Bool { origin.map(self.origins.contains) ?? false }
 
@@ -37,7 +37,7 @@ struct CrossOriginPolicy: Sendable {
         else { return nil }
         var fields = scope.responseHeaders
         fields[.vary] = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
-        fields[.accessControlAllowMethods] = "GET, HEAD, POST, DELETE"
+        fields[.accessControlAllowMethods] = "GET, HEAD, POST, PUT, DELETE"
         fields[.accessControlMaxAge] = Self.maximumAge
         // Stock SDKs send header fields of their own in browsers; a fixed list would refuse the next version's.
         if let asked = scope.headers[.accessControlRequestHeaders], Self.isFieldList(asked) {
