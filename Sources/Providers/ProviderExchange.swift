@@ -39,7 +39,7 @@ package enum ExchangeAction: Sendable {
 /// What an upstream did, free of its spelling; the supervisor turns these into the job's events and keeps their order,
 /// monotony and the single terminal.
 package enum UpstreamEvent: Sendable {
-    /// The upstream has taken the job: `total` starts now. Optional; implied by any other event.
+    /// The upstream has taken the job, perhaps only into its queue: `total` starts now. Optional; implied by any other event.
     case accepted
     /// Text by which the job can be picked up again, for ``ProviderAdapter/makeExchange(resuming:for:)`` alone to
     /// read: the upstream's own id and whatever else later calls need. At most 8 KiB, without secrets; a later one
@@ -129,6 +129,8 @@ package struct ExchangeCall: Sendable {
     package var purpose: Purpose
     /// The exchange's own bound on the response body in bytes; the upstream's event bound applies besides.
     package var maximumResponseBytes: Int?
+    /// The upstream sets to work when it has the request, and answers only when it is done. Default false.
+    package var worksInSilence = false
 
     package init(
         method: HTTPRequest.Method, url: String, headers: HTTPFields = [:], body: [ByteBuffer] = [], purpose: Purpose,

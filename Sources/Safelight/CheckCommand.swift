@@ -11,7 +11,8 @@ struct CheckCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Show what would become of a request: its route, limits and upstream, and what the upstream would be sent. Calls nobody.",
-            discussion: "For example --explain 'POST /v1/images/generations model=gpt-image-1 prompt=\"a lake\"'.",
+            discussion:
+                "For example --explain 'POST /v1/images/generations model=gpt-image-1 prompt=\"a lake\"', or with the body as one JSON object behind the path.",
             valueName: "request"))
     var explain: String?
 

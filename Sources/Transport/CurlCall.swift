@@ -232,7 +232,8 @@ final class CurlCall {
         self.body.rewind()
         self.deadlines.connected(now: self.loop.now)
         self.armTimer()
-        return true
+        if self.attempts == 1 { self.receiver.sending(call: self.id) }
+        return !self.isOver
     }
 
     private var isRepeatable: Bool {
@@ -264,7 +265,7 @@ final class CurlCall {
             self.refusal = (.tooLarge, "response body over \(maximum) bytes")
             return false
         }
-        self.deadlines.receivedPiece(now: self.loop.now)
+        self.deadlines.receivedPiece(now: self.loop.lookAtClock())
         self.receiver.received(bytes: piece, call: self.id)
         return !self.isOver
     }

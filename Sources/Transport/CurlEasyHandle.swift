@@ -1,7 +1,7 @@
 import CCurl
 import HTTPTypes
 
-/// One of libcurl's easy handles with its buffer for error texts. Making one costs, so they are used again.
+/// One of libcurl's easy handles with its buffer for error texts. Making one costs a little, so they are used again where that is safe.
 final class CurlEasyHandle {
     let raw: UnsafeMutableRawPointer
     private let errorText: UnsafeMutablePointer<CChar>
@@ -34,6 +34,10 @@ final class CurlEasyHandle {
                 && self.connection == other.connection && self.connect == other.connect
         }
     }
+
+    /// Before 8.1.0 a handle keeps a pointer to the last field of its last response, and a response whose first field begins with
+    /// white space makes libcurl write there: any upstream could end the process (curl's issue 11101).
+    static let mayBeUsedAgain = (curl_version_info(CURLVERSION_FIRST)?.pointee.version_num ?? 0) >= 0x08_01_00
 
     init?() {
         guard let raw = curl_easy_init() else { return nil }

@@ -19,8 +19,9 @@ extension UpstreamFailure.Reason {
             }
         case CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING, CURLE_HTTP2:
             self = wasConnected ? .malformed : .other
-        // libcurl's way to say that one field is over its limit.
+        // libcurl's ways to say that a field is over its limit, or is none.
         case CURLE_OUT_OF_MEMORY where wasConnected && !hasHead: self = .malformed
+        case CURLE_BAD_FUNCTION_ARGUMENT where wasConnected && !hasHead: self = .malformed
         default: self = .other
         }
     }

@@ -66,6 +66,12 @@ final class TransportLoop {
         if self.poll >= 0 { Glibc.close(self.poll) }
     }
 
+    /// Within a turn that may be long: libcurl reads an upstream that sends fast many times over.
+    func lookAtClock() -> UInt64 {
+        self.now = ccurl_monotonic_nanoseconds()
+        return self.now
+    }
+
     // MARK: The turn
 
     func run(_ thread: TransportThread) {
@@ -269,7 +275,7 @@ final class TransportLoop {
         guard let attachment = call.attachment.take() else { return }
         attachment.shard.remove(attachment.easy)
         self.allowIdleConnections(attachment.shard, joining: 0)
-        if self.freeHandles.count < Self.maximumFreeHandles {
+        if CurlEasyHandle.mayBeUsedAgain, self.freeHandles.count < Self.maximumFreeHandles {
             self.freeHandles.append(attachment.easy)
         }
         call.dispose()

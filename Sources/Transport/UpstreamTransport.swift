@@ -37,6 +37,8 @@ package protocol UpstreamSession: Sendable {
 
 /// What a session reports. Called on the session's transport thread only; must not block.
 package protocol UpstreamReceiver: AnyObject, Sendable {
+    /// The connection stands, and the request leaves. Told once for each call; not told of one that fails before.
+    func sending(call: UpstreamCallID)
     /// The head of the final response; informational ones are skipped.
     func received(head: UpstreamResponseHead, call: UpstreamCallID)
     /// A piece of the body, valid during the call only; at most 512 KiB.
@@ -44,6 +46,11 @@ package protocol UpstreamReceiver: AnyObject, Sendable {
     /// The call is over: nil after a whole response, else why not. Last callback of the call.
     func ended(call: UpstreamCallID, failure: UpstreamFailure?)
     func timerFired(_ id: UpstreamTimerID)
+}
+
+extension UpstreamReceiver {
+    /// Most have nothing to do then.
+    package func sending(call: UpstreamCallID) {}
 }
 
 package struct UpstreamCallID: Hashable, Sendable {

@@ -13,9 +13,9 @@ import Testing
             ("https://a b", nil, "base_url"), ("https://a", "", "api_key"), ("https://a", "x\r\nHost: b", "api_key"),
         ] as [(String, String?, String)])
     func problems(_ base: String, _ key: String?, _ member: String) {
-        for (_, make) in ProviderRegistry.providers {
+        for provider in ProviderRegistry.providers {
             let configuration = ProviderConfiguration(name: "u", baseURL: base, apiKey: key, preset: "stages")
-            let problem = #expect(throws: ProviderConfigurationProblem.self) { try make(configuration) }
+            let problem = #expect(throws: ProviderConfigurationProblem.self) { try provider.make(configuration) }
             #expect(problem?.key == member)
         }
     }
@@ -213,6 +213,32 @@ import Testing
         #expect(replay.failure?.code == .upstreamTruncated)
         #expect(replay.failure?.billed == .yes)
         #expect(replay.images.count == 1)
+    }
+
+    @Test func theKeyIsShownNowhere() throws {
+        let make = try #require(ProviderRegistry.factory(named: "openai-images"))
+        var request = ImageRequest(operation: .generate, prompt: "p")
+        request.count = 2
+        request.partialImages = 1
+        let adapter = try make(ProviderConfiguration(name: "u", baseURL: "https://a", apiKey: "very-secret"))
+        var replay = Replay(
+            try adapter.makeExchange(for: ExchangeJob(id: JobID(), request: request, entropy: 9)),
+            [
+                try FixtureAnswer(
+                    file: "a.sse",
+                    bytes: Array(
+                        """
+                        data: {"type":"image_generation.partial_failed","image_index":0,"error":{"message":"bad very-secret"}}
+
+                        data: {"type":"error","error":{"message":"no very-secret"}}
+
+
+                        """.utf8))
+            ])
+        replay.run()
+        #expect(replay.failedImages == [0])
+        #expect(!"\(replay.actions.dropFirst())".contains("very-secret"))
+        #expect("\(replay.actions)".contains("[key]"))
     }
 
     @Test func aLingeringUpstreamIsNotWaitedFor() throws {

@@ -123,6 +123,24 @@ import Testing
         }
     }
 
+    /// libcurls before 8.1.0 write to memory of the last response when a handle is used again for such a one.
+    @Test func foldsBeforeAnyFieldHarmNobody() async throws {
+        let folded = Self.server(
+            Script(name: "fold", response: "HTTP/1.1 200 OK\r\n x: y\r\n\tz\r\nContent-Length: 2\r\n\r\nhi"))
+        let plain = Self.server(Self.whole[0])
+        defer {
+            folded.stop()
+            plain.stop()
+        }
+        try await CurlTransport.with { transport in
+            for _ in 0..<20 {
+                self.check(await transport.perform(UpstreamCall(method: .get, url: plain.url)), Self.whole[0])
+                // What comes of it differs between versions.
+                _ = await transport.perform(UpstreamCall(method: .get, url: folded.url))
+            }
+        }
+    }
+
     @Test(arguments: whole) func byteByByte(_ script: Script) async throws {
         let count = script.response.utf8.count
         let server = Self.server(script, pieces: (0..<count).map { $0..<$0 + 1 })

@@ -86,10 +86,10 @@ package struct ConfigurationCatalog: Sendable {
         dialects: DialectRegistry.dialects.map {
             DialectEntry(name: $0.name, traits: $0.traits, endpoints: $0.endpoints)
         },
-        providers: ProviderRegistry.providers.map { name, make in
-            ProviderEntry(name: name) { configuration in
+        providers: ProviderRegistry.providers.map { provider in
+            ProviderEntry(name: provider.name) { configuration in
                 do throws(ProviderConfigurationProblem) {
-                    return .success(try make(configuration).capabilities)
+                    return .success(try provider.make(configuration).capabilities)
                 } catch {
                     return .failure(error)
                 }
@@ -103,10 +103,7 @@ package struct ConfigurationCatalog: Sendable {
         laterDialects: [],
         laterProviders: ["comfyui"],
         laterPresets: [],
-        providerPresets: [
-            "openai-images": OpenAIImagesAdapter.presets, "openai-responses": OpenAIResponsesAdapter.presets,
-            "gemini": GeminiAdapter.presets, "sync": SyncAdapter.presets,
-        ],
+        providerPresets: Dictionary(uniqueKeysWithValues: ProviderRegistry.providers.map { ($0.name, $0.presets) }),
         simulatedPresets: [
             "openai-images": ["azure", "compatible"], "gemini": [], "sync": ["openai", "stability", "imagen"],
         ])

@@ -175,9 +175,7 @@ struct JobAssembler {
     ) {
         guard !self.isOver else { return }
         switch event {
-        case .accepted:
-            steps += self.enter(.processing, now: now)
-        case .handle, .unknownEvent:
+        case .accepted, .handle, .unknownEvent:
             break
         case .status(let status):
             steps += self.apply(status, now: now)

@@ -48,31 +48,32 @@ final class UpstreamCondition: Sendable {
                 room: WaitingRoom(places: settings.concurrency, seats: settings.waiting)))
     }
 
+    /// One job obeys whatever it was told; that an upstream is left alone by all for longer than an hour takes more than one
+    /// answer of its. In milliseconds.
+    private static let longestHold = 3_600_000
+
     enum Entry: Sendable {
         case entered(UpstreamPermit)
         /// `upstream_unavailable` or `overloaded`, with the time after which to come again.
         case refused(GatewayError)
     }
 
-    /// Asks for a place for one job's attempt.
-    /// - Parameters:
-    ///   - isRetry: the job has asked this upstream before.
-    ///   - isAccepted: the job was accepted, and waits even where all seats are taken; true for retries.
-    func enter(isRetry: Bool = false, isAccepted: Bool = false) -> Entry {
+    /// Asks for a place for one job.
+    /// - Parameter isAccepted: the job was accepted, and waits even where all seats are taken.
+    func enter(isAccepted: Bool = false) -> Entry {
         let now = self.uptime()
         return self.state.withLock { state in
-            if !isRetry, !isAccepted, state.room.isFull { return .refused(self.full) }
+            if !isAccepted, state.room.isFull { return .refused(self.full) }
             var isProbe = false
             switch state.breaker.admit(now: now) {
             case .pass: break
             case .probe: isProbe = true
             case .refused(let wait): return .refused(self.refusal(wait))
             }
-            if !isRetry { state.budget.noteCall(now: now) }
+            state.budget.noteCall(now: now)
             let ticket = state.takeTicket()
             _ = state.room.enter(ticket)
-            let held = Int(max(0, state.heldUntil - now))
-            return .entered(UpstreamPermit(self, ticket: ticket, isProbe: isProbe, heldMilliseconds: held))
+            return .entered(UpstreamPermit(self, ticket: ticket, isProbe: isProbe))
         }
     }
 
@@ -80,7 +81,7 @@ final class UpstreamCondition: Sendable {
     func occupy() -> UpstreamPermit {
         self.state.withLock { state in
             state.room.occupy()
-            return UpstreamPermit(self, ticket: state.takeTicket(), isProbe: false, heldMilliseconds: 0)
+            return UpstreamPermit(self, ticket: state.takeTicket(), isProbe: false)
         }
     }
 
@@ -91,7 +92,7 @@ final class UpstreamCondition: Sendable {
         case closed
     }
 
-    /// What ``enter(isRetry:isAccepted:)`` would lead to now.
+    /// What ``enter(isAccepted:)`` would lead to now.
     var prospect: Prospect {
         let now = self.uptime()
         return self.state.withLock { state in
@@ -155,6 +156,22 @@ extension UpstreamCondition {
         self.state.withLock { $0.room.standing(of: ticket) }
     }
 
+    /// Milliseconds for which the upstream has asked to be left alone.
+    fileprivate var heldMilliseconds: Int {
+        let now = self.uptime()
+        return self.state.withLock { Int(max(0, $0.heldUntil - now)) }
+    }
+
+    /// Asks once more for a job that has kept its place.
+    fileprivate func readmit() -> Result<CircuitBreaker.Admission, GatewayError> {
+        let now = self.uptime()
+        return self.state.withLock { state in
+            let admission = state.breaker.admit(now: now)
+            if case .refused(let wait) = admission { return .failure(self.refusal(wait)) }
+            return .success(admission)
+        }
+    }
+
     fileprivate func listen(_ ticket: UInt64, _ listener: @escaping @Sendable (WaitingRoom.Standing) -> Void) {
         self.state.withLock { $0.listeners[ticket] = listener }
     }
@@ -172,7 +189,7 @@ extension UpstreamCondition {
                 return state.breaker.failed(isProbe: isProbe, now: now)
             case .failed(let error):
                 if error.code == .upstreamRateLimited, let wait = error.retryAfterMilliseconds {
-                    state.heldUntil = max(state.heldUntil, now + Int64(wait))
+                    state.heldUntil = max(state.heldUntil, now + Int64(min(wait, Self.longestHold)))
                 }
                 if isProbe { state.breaker.probeLeft() }
             case .left:
@@ -211,15 +228,18 @@ extension GatewayError {
 /// One job's place at an upstream, or its turn to get one. Given back by ``end(_:)``, at the latest with the last reference.
 final class UpstreamPermit: Sendable {
     let condition: UpstreamCondition
-    /// For so long the upstream had asked to be left alone when the permit was made.
-    let heldMilliseconds: Int
     private let ticket: UInt64
-    private let isProbe: Bool
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     private struct State {
+        var isProbe: Bool
         var isAccepted = false
+        /// An attempt has failed, and the job has not asked again.
+        var hasFailed = false
         var isEnded = false
+
+        /// What becomes of it says whether the others may come back.
+        var decides: Bool { self.isProbe && !self.isAccepted && !self.hasFailed }
     }
 
     enum Outcome: Sendable {
@@ -229,16 +249,18 @@ final class UpstreamPermit: Sendable {
         case left
     }
 
-    fileprivate init(_ condition: UpstreamCondition, ticket: UInt64, isProbe: Bool, heldMilliseconds: Int) {
+    fileprivate init(_ condition: UpstreamCondition, ticket: UInt64, isProbe: Bool) {
         self.condition = condition
         self.ticket = ticket
-        self.isProbe = isProbe
-        self.heldMilliseconds = heldMilliseconds
+        self.state = Mutex(State(isProbe: isProbe))
     }
 
     deinit { self.end(.left) }
 
     var standing: WaitingRoom.Standing { self.condition.standing(of: self.ticket) }
+
+    /// For so long the upstream asks to be left alone, whoever it told so.
+    var heldMilliseconds: Int { self.condition.heldMilliseconds }
 
     /// Tells of every change from now on, on any thread and until the end. What changed before is found in ``standing``.
     func onChange(_ listener: @escaping @Sendable (WaitingRoom.Standing) -> Void) {
@@ -254,7 +276,30 @@ final class UpstreamPermit: Sendable {
         if isFirst { self.condition.accepted() }
     }
 
-    /// The attempt is over and the place free. Only the first call counts.
+    /// The attempt has failed. The place stays the job's, which may ask again: who had to wait is not sent to the end of the line.
+    /// - Returns: true when the upstream is left alone from now on.
+    func failed(_ error: GatewayError) -> Bool {
+        let before = self.state.withLock { state in
+            defer { state.hasFailed = true }
+            return state
+        }
+        guard !before.isEnded, !before.hasFailed else { return false }
+        return self.condition.note(.failed(error), isProbe: before.decides)
+    }
+
+    /// Before the job asks again.
+    /// - Returns: `upstream_unavailable` where it may not; the place is still to be given back.
+    func askAgain() -> GatewayError? {
+        guard self.state.withLock({ $0.hasFailed && !$0.isEnded }) else { return nil }
+        switch self.condition.readmit() {
+        case .failure(let error): return error
+        case .success(let admission):
+            self.state.withLock { $0 = State(isProbe: admission == .probe, isEnded: $0.isEnded) }
+            return nil
+        }
+    }
+
+    /// The job has nothing more to ask here, and the place is free. Only the first call counts.
     /// - Returns: true when the upstream is left alone from now on.
     @discardableResult
     func end(_ outcome: Outcome) -> Bool {
@@ -263,7 +308,7 @@ final class UpstreamPermit: Sendable {
             return state
         }
         guard !before.isEnded else { return false }
-        let hasOpened = self.condition.note(outcome, isProbe: self.isProbe && !before.isAccepted)
+        let hasOpened = before.hasFailed ? false : self.condition.note(outcome, isProbe: before.decides)
         self.condition.leave(self.ticket)
         return hasOpened
     }

@@ -11,12 +11,14 @@ extension ExchangeDriver {
         private(set) var target: UpstreamTarget
         private(set) var timeouts: RouteTable.Timeouts
         private(set) var request: ImageRequest
-        /// Nil where nobody counts, and between two attempts.
+        /// Nil where nobody counts.
         var permit: UpstreamPermit?
         var fallbacks: Fallbacks?
         var policy = AttemptPolicy()
         /// Calls that may cost something, told to the store or sent.
         var submissions = 0
+        /// Of those, handed to the transport, less those of which no byte left.
+        var sent = 0
         let urlPolicy: ResultURLPolicy
         var phase = Phase.turn
         /// Why the attempt before failed.
@@ -39,13 +41,13 @@ extension ExchangeDriver {
             self.urlPolicy = Self.urlPolicy(plan.upstream)
         }
 
-        /// The same upstream once more.
+        /// The same upstream once more, from the same place.
         init(after failed: Attempt, failure: GatewayError) {
             self = failed
             self.failure = failure
             self.number = failed.number + 1
-            self.permit = nil
             self.submissions = 0
+            self.sent = 0
         }
 
         /// Another upstream.
@@ -97,14 +99,23 @@ extension ExchangeDriver {
         guard self.attempt.phase == .turn, !self.assembler.isOver, let permit = self.attempt.permit else { return }
         switch permit.standing {
         case .waiting(let ahead):
+            self.boundWait()
             let status = UpstreamStatus(stage: .queued, queuePosition: ahead)
             self.perform(self.assembler.wait(status, now: self.environment.now()))
-        case .admitted where permit.heldMilliseconds > 0:
-            self.pause(permit.heldMilliseconds, reason: "rate_limited")
         case .admitted:
+            // Told to whoever waits as well: the upstream may have said so while the job stood in line.
+            let held = permit.heldMilliseconds
+            guard held == 0 else { return self.pause(held + 1, reason: "rate_limited") }
             self.perform(self.assembler.admitted(now: self.environment.now()))
             self.run()
         }
+    }
+
+    /// The queue time bounds all waiting, also behind an attempt that was under way when it ran out.
+    private func boundWait() {
+        let waited = self.environment.now().milliseconds - self.job.createdAt.milliseconds
+        let rest = max(0, self.job.plan.timeouts.queue.milliseconds - waited)
+        self.session?.schedule(OwnTimer.queue, after: .milliseconds(rest))
     }
 
     private func run() {
@@ -115,23 +126,39 @@ extension ExchangeDriver {
     private func pause(_ milliseconds: Int, reason: String) {
         let now = self.environment.now()
         self.attempt.phase = .pause
+        self.boundWait()
         self.session?.schedule(OwnTimer.attempt, after: .milliseconds(milliseconds))
         self.perform(
             self.assembler.pause(
                 reason: reason, until: Timestamp(milliseconds: now.milliseconds + Int64(milliseconds)), now: now))
     }
 
-    /// The time is over: the place that was held, or a new one.
+    /// The time is over.
     func attemptDue() {
         guard self.attempt.phase == .pause, !self.assembler.isOver else { return }
-        guard self.attempt.permit == nil else { return self.run() }
-        switch self.attempt.target.condition.enter(isRetry: true) {
-        case .refused(let error):
-            if !self.moveOn(after: error) { self.finishJob(self.attempt.failure ?? error) }
-        case .entered(let permit):
-            self.attempt.permit = permit
-            self.awaitTurn()
+        guard let error = self.attempt.permit?.askAgain() else {
+            self.attempt.phase = .turn
+            return self.turnMoved()
         }
+        self.attempt.permit?.end(.left)
+        if !self.moveOn(after: error) { self.finishJob(self.attempt.failure ?? error) }
+    }
+
+    // MARK: Under way
+
+    /// A call's request leaves. Where the answer comes only with the pictures, this is all there is to tell before.
+    func sending(call: UpstreamCallID) {
+        guard let number = self.attempt.number(call), self.purposes.worksInSilence(number), !self.isExchangeOver else {
+            return
+        }
+        let status = UpstreamStatus(stage: .processing, message: "\(self.attempt.target.name) was asked.")
+        self.perform(self.assembler.wait(status, now: self.environment.now()))
+    }
+
+    /// No byte of a submission was sent after all. Of several, each may cost something by itself.
+    func notSubmitted() {
+        self.attempt.sent -= 1
+        if self.attempt.sent <= 0 { self.assembler.notSubmitted() }
     }
 
     // MARK: After an attempt
@@ -139,14 +166,21 @@ extension ExchangeDriver {
     /// The exchange has failed; nothing of it is under way any more.
     /// - Returns: true when the job goes on with another attempt.
     func goesOn(after error: GatewayError) -> Bool {
-        let permit = self.attempt.permit
-        self.attempt.permit = nil
-        if permit?.end(self.assembler.isOver ? .left : .failed(error)) == true {
+        guard let permit = self.attempt.permit, !self.assembler.isOver else {
+            self.attempt.permit?.end(.left)
+            return false
+        }
+        if permit.failed(error) {
             self.lines.log(.warning, "upstream left alone", ["code": "\(error.code.rawValue)"])
         }
-        guard permit != nil, !self.assembler.isOver, AttemptPolicy.concerns(error),
-            self.assembler.mayBeginAgain(after: error)
-        else { return false }
+        if AttemptPolicy.concerns(error), self.assembler.mayBeginAgain(after: error), self.tryOn(after: error) {
+            return true
+        }
+        permit.end(.left)
+        return false
+    }
+
+    private func tryOn(after error: GatewayError) -> Bool {
         let condition = self.attempt.target.condition
         let waited = self.environment.now().milliseconds - self.job.createdAt.milliseconds
         let decision = self.attempt.policy.decide(
@@ -172,6 +206,7 @@ extension ExchangeDriver {
     }
 
     private func moveOn(after error: GatewayError) -> Bool {
+        let left = self.attempt.permit
         while var fallbacks = self.attempt.fallbacks, let choice = fallbacks.next() {
             var next = Attempt(choice, after: self.attempt, rest: fallbacks)
             guard let exchange = try? self.exchange(of: next) else {
@@ -179,6 +214,7 @@ extension ExchangeDriver {
                 self.attempt.fallbacks = fallbacks
                 continue
             }
+            left?.end(.left)
             self.logRetry(error, "asking \(choice.target.name)", 0)
             next.policy.moved()
             self.begin(next, exchange)

@@ -46,7 +46,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     var exchange: any ProviderExchange
     var assembler: JobAssembler
     var session: (any UpstreamSession)?
-    private var purposes = OpenCalls()
+    private(set) var purposes = OpenCalls()
     /// No exchange goes on: none has begun yet, the next is waited for, or the last is over.
     var isExchangeOver = true
     /// The terminal event is in the log.
@@ -148,9 +148,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard let number = self.attempt.number(call), let purpose = self.purposes.remove(number) else { return }
         let error = failure?.gatewayError(purpose: purpose, upstream: self.attempt.target.name)
         if let failure {
-            if purpose == .submit {
-                failure.requestSent ? self.assembler.submitted() : self.assembler.notSubmitted()
-            }
+            if purpose == .submit, !failure.requestSent { self.notSubmitted() }
             self.lines.log(
                 .debug, "upstream call failed",
                 ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
@@ -170,7 +168,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         case OwnTimer.total:
             self.expire("The upstream did not finish within the route's total time.")
         case OwnTimer.queue:
-            guard self.job.log.standing.stage == .queued else { return }
+            guard self.job.log.standing.stage == .queued || self.attempt.phase != .running else { return }
             self.expire("The request waited longer than the route's queue time.")
         case OwnTimer.room:
             self.roomAnswered(false)
@@ -212,7 +210,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             switch action {
             case .send(let call, let number): self.send(call, number)
             case .abandon(let number):
-                self.purposes[number] = nil
+                self.purposes.remove(number)
                 self.session?.cancel(self.attempt.callID(number))
             case .emit(let event): self.emit(event, now: now)
             case .wait(let milliseconds, let timer):
@@ -223,7 +221,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func send(_ call: ExchangeCall, _ number: Int) {
-        self.purposes[number] = call.purpose
+        self.purposes.open(number, call)
         if call.purpose == .submit, let recorder = self.environment.recorder {
             self.submit(call, number, recorder)
         } else if self.handlesUnderWay > 0, call.purpose != .cancel {
@@ -241,12 +239,13 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 call.purpose == .resultURL
                 ? try self.attempt.urlPolicy.connection(for: call.url, usual: usual) : usual
         } catch {
-            self.purposes[number] = nil
+            self.purposes.remove(number)
             self.lines.log(.warning, "result URL refused", ["reason": "\(error.cause ?? "")"])
             return self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
         }
         if call.purpose == .submit {
             self.hasSubmitted = true
+            self.attempt.sent += 1
             self.assembler.submitted()
         }
         if call.purpose == .cancel { self.hasSentCancel = true }
@@ -272,7 +271,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
                 switch result {
                 case .success: self.transmit(call, number)
                 case .failure(let error):
-                    self.purposes[number] = nil
+                    self.purposes.remove(number)
                     self.feed { exchange, actions in exchange.failed(call: number, error: error, into: &actions) }
                 }
             }

@@ -2,14 +2,25 @@ import Providers
 
 /// What the calls are for that are under way: one as a rule, a few at most.
 struct OpenCalls {
-    private var calls: [(number: Int, purpose: ExchangeCall.Purpose)] = []
+    private struct Call {
+        let number: Int
+        let purpose: ExchangeCall.Purpose
+        let worksInSilence: Bool
+    }
 
-    subscript(number: Int) -> ExchangeCall.Purpose? {
-        get { self.calls.first { $0.number == number }?.purpose }
-        set {
-            self.remove(number)
-            if let newValue { self.calls.append((number, newValue)) }
-        }
+    private var calls: [Call] = []
+
+    /// The purpose of a call that is under way.
+    subscript(number: Int) -> ExchangeCall.Purpose? { self.calls.first { $0.number == number }?.purpose }
+
+    /// As ``ExchangeCall/worksInSilence`` says.
+    func worksInSilence(_ number: Int) -> Bool {
+        self.calls.first { $0.number == number }?.worksInSilence ?? false
+    }
+
+    mutating func open(_ number: Int, _ call: ExchangeCall) {
+        self.remove(number)
+        self.calls.append(Call(number: number, purpose: call.purpose, worksInSilence: call.worksInSilence))
     }
 
     @discardableResult

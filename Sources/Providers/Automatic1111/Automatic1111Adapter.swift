@@ -6,7 +6,7 @@ import StreamCodecs
 /// AUTOMATIC1111's web UI, Forge and SD.Next: `POST {base}/sdapi/v1/txt2img` and `img2img`, which block, beside `progress`.
 ///
 /// `api_key` is `user:password`, as given to the server's `--api-auth`.
-package struct Automatic1111Adapter: ProviderAdapter {
+package struct Automatic1111Adapter: RegisteredAdapter {
     private let configuration: ProviderConfiguration
     private let secret: String?
 

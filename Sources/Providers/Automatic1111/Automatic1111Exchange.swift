@@ -96,6 +96,8 @@ struct Automatic1111Exchange: ProviderExchange {
     mutating func failed(call: Int, error: GatewayError, into actions: inout ExchangeActions) {
         guard self.phase != .over else { return }
         if self.work?.call == call {
+            // That it was refused, and how, was in the head already.
+            if self.work?.form == .error { return self.workRefused(abandoning: false, into: &actions) }
             self.work = nil
             self.finish(error.billed(atLeast: self.billed), into: &actions)
         } else if self.probe?.call == call {
@@ -187,6 +189,8 @@ extension Automatic1111Exchange {
         call.headers[.accept] = "application/json"
         call.headers[.contentType] = "application/json"
         call.body = self.body
+        // Behind another's task it would wait; whether it does is asked.
+        call.worksInSilence = self.wasIdle
         self.work = self.answer(.json)
         actions.append(.send(call, call: self.calls))
         self.calls += 1

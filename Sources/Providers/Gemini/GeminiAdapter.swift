@@ -4,7 +4,7 @@ import StreamCodecs
 
 /// Google's Gemini API: `POST {base}/models/{model}:streamGenerateContent?alt=sse`, always streamed.
 /// See <https://ai.google.dev/api/generate-content>.
-package struct GeminiAdapter: ProviderAdapter {
+package struct GeminiAdapter: RegisteredAdapter {
     /// `interactions`: the newer `POST {base}/interactions`, of which only prompt and pictures are told.
     package static let presets = ["interactions"]
 

@@ -8,7 +8,7 @@ import StreamCodecs
 /// Look-alikes differ in points that ``OpenAIImagesPreset`` knows; that some answer with links, leave out event names or end with
 /// `[DONE]` needs no preset.
 /// See <https://platform.openai.com/docs/api-reference/images>.
-package struct OpenAIImagesAdapter: ProviderAdapter {
+package struct OpenAIImagesAdapter: RegisteredAdapter {
     package static let presets = OpenAIImagesPreset.names
 
     private let configuration: ProviderConfiguration

@@ -38,9 +38,7 @@ struct OpenAIImagesExchange: ProviderExchange {
     init(call: ExchangeCall, body: OpenAIImagesRequestBody) {
         self.call = call
         self.source = body
-        self.tally = OpenAIImagesTally(
-            count: body.request.count, baseURL: body.configuration.baseURL,
-            maximumBytes: body.configuration.maximumEventBytes)
+        self.tally = OpenAIImagesTally(count: body.request.count, configuration: body.configuration)
     }
 
     private var maximumEventBytes: Int { self.source.configuration.maximumEventBytes }

@@ -36,6 +36,7 @@ struct OpenAIImagesRequestBody {
         let isEdit = self.request.operation == .edit && !self.preset.editsByGenerating
         var call = self.configuration.call(
             .post, isEdit ? "/images/edits" : "/images/generations", .submit, key: self.preset.key)
+        call.worksInSilence = !self.streams
         call.headers[.accept] = self.streams ? "text/event-stream, application/json" : "application/json"
         if isEdit, !self.hasReferences {
             var generator = SplitMix(state: entropy)

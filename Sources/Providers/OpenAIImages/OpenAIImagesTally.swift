@@ -10,6 +10,8 @@ struct OpenAIImagesTally: Sendable {
     /// Pictures that are only named by a URL, as by some look-alikes.
     var links: LinkedPictures
     private let baseURL: String
+    /// Never shown.
+    private let secret: String?
 
     private var finished: Set<Int> = []
     private var failures: [Int: GatewayError] = [:]
@@ -22,10 +24,11 @@ struct OpenAIImagesTally: Sendable {
 
     enum Outcome { case taken, failure }
 
-    init(count: Int, baseURL: String, maximumBytes: Int) {
+    init(count: Int, configuration: ProviderConfiguration) {
         self.count = max(1, count)
-        self.baseURL = baseURL
-        self.links = LinkedPictures(maximumBytes: maximumBytes)
+        self.baseURL = configuration.baseURL
+        self.secret = configuration.apiKey
+        self.links = LinkedPictures(maximumBytes: configuration.maximumEventBytes)
     }
 
     /// All pictures asked for are here.
@@ -102,7 +105,8 @@ struct OpenAIImagesTally: Sendable {
     private mutating func takeFailure(_ fields: OpenAIImagesFields, into actions: inout ExchangeActions) {
         let index = self.imageIndex(fields)
         guard index < self.count, !self.finished.contains(index) else { return }
-        let error = UpstreamErrorReport(body: fields.document, status: nil).gatewayError(billed: self.billed)
+        let error = UpstreamErrorReport(body: fields.document, status: nil)
+            .gatewayError(billed: self.billed, hiding: self.secret)
         self.fail(index, error, into: &actions)
     }
 }

@@ -6,7 +6,7 @@ import StreamCodecs
 /// With `background` the response lives at the service: a broken stream is taken up where it stood, a restart of the gateway picks
 /// the job up by its id, and a cancel is told. Without it the connection is all there is.
 /// See <https://platform.openai.com/docs/api-reference/responses>.
-package struct OpenAIResponsesAdapter: ProviderAdapter {
+package struct OpenAIResponsesAdapter: RegisteredAdapter {
     /// `azure`: the key goes into `api-key`.
     package static let presets = ["azure"]
 

@@ -4,7 +4,7 @@ import NIOCore
 import StreamCodecs
 
 /// Any service that takes a job, tells how it stands and names what came of it; which one is a ``QueueDefinition``.
-package struct QueueAdapter: ProviderAdapter {
+package struct QueueAdapter: RegisteredAdapter {
     private let configuration: ProviderConfiguration
     private let definition: QueueDefinition
 

@@ -4,7 +4,7 @@ import NIOCore
 import StreamCodecs
 
 /// Any service that answers a request with its pictures; which one is a ``SyncDefinition``.
-package struct SyncAdapter: ProviderAdapter {
+package struct SyncAdapter: RegisteredAdapter {
     /// Definitions that come with the gateway.
     package static var presets: [String] { (SyncPresets.all?.members ?? []).map(\.key) }
 
@@ -57,6 +57,7 @@ package struct SyncAdapter: ProviderAdapter {
             call.headers[header.name] = header.prefix + key
         }
         call.headers[.accept] = template.accept
+        call.worksInSilence = true
         try Self.write(template, job, model: model, into: &call)
         return SyncExchange(
             call: call, job: job, definition: self.definition, configuration: self.configuration,

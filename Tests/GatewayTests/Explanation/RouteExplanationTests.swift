@@ -13,6 +13,10 @@ import Testing
          "route_defaults": {"auth": "public", "limits": ["few"], "upstreams": ["far", "near"], "unsupported": "drop"},
          "routes": [
            {"name": "images", "path": "/v1/images/generations", "dialect": "openai-images"},
+           {"name": "edits", "path": "/v1/images/edits", "dialect": "openai-images", "operation": "edit", "upstreams": ["far"]},
+           {"name": "change", "path": "/v1/edit", "dialect": "unified", "operation": "edit", "upstreams": ["far"]},
+           {"name": "responses", "mount": "/v1/responses", "dialect": "openai-responses"},
+           {"name": "replicate", "mount": "/replicate", "dialect": "replicate"},
            {"name": "talk", "path": "/chat", "dialect": "chat"},
            {"name": "fal", "mount": "/fal", "dialect": "fal-queue"},
            {"name": "plain", "path": "/v1/generate", "dialect": "unified"}]}
@@ -38,9 +42,31 @@ import Testing
         #expect(!text.contains("very-secret"))
     }
 
-    @Test(arguments: ["/v1/generate", "POST /chat", "/fal/fal-ai/flux", "/v1/images/generations n=1"])
+    @Test(arguments: [
+        "/v1/generate", "POST /chat", "/fal/fal-ai/flux", "/v1/images/generations n=1", "/v1/images/edits",
+        "/v1/edit n=2",
+        "/v1/responses", #"/v1/responses tools=[{"type":"image_generation","quality":"high"}]"#,
+        "/replicate/predictions",
+    ])
     func whatToDrawNeedNotBeSaid(request: String) throws {
         #expect(try self.explain(request).contains("a lake"))
+    }
+
+    @Test(
+        arguments: [
+            (
+                #"/v1/responses input="a \"red\" lake" tools=[{"type": "image_generation", "size": "1024x1536"}]"#,
+                [#""prompt":"a \"red\" lake""#, #""size":"1024x1536""#]
+            ),
+            (#"/v1/responses input=boats"#, [#""prompt":"boats""#]),
+            (#"/v1/generate {"prompt": "two  words", "n": 2}"#, [#""prompt":"two  words""#, #""n":2"#]),
+            (#"/replicate/predictions input={"prompt": "a { in } it"}"#, [#""prompt":"a { in } it""#]),
+            (#"/v1/generate prompt=say"hi""#, [#""prompt":"say\"hi\"""#]),
+            (#"/v1/generate prompt="7" user=b"#, [#""prompt":"7""#]),
+        ] as [(String, [String])])
+    func valuesMayBeJSON(_ request: String, _ parts: [String]) throws {
+        let text = try self.explain(request)
+        for part in parts { #expect(text.contains(part), "\(part) in \(text)") }
     }
 
     @Test func anUpstreamWithoutKeyIsPassedOver() throws {
@@ -52,7 +78,11 @@ import Testing
     @Test(arguments: [
         ("", GatewayError.Code.invalidParameter), ("post /v1/generate", .invalidParameter),
         ("/v1/generate =x", .invalidParameter), ("/nowhere", .notFound), ("GET /v1/generate", .methodNotAllowed),
-        ("/v1/generate n=x", .invalidParameter), ("GET /fal/a/b/requests/job_x/status", .invalidParameter),
+        ("/v1/generate n=x", .invalidParameter), ("/v1/generate x=[1", .invalidParameter),
+        (#"/v1/generate {"prompt": "x"} n=1"#, .invalidParameter),
+        (#"/v1/generate n=1 {"prompt": "x"}"#, .invalidParameter),
+        (#"/v1/generate x="a"b"#, .invalidParameter), ("/v1/generate [1]", .invalidParameter),
+        ("POST", .invalidParameter), ("GET /fal/a/b/requests/job_x/status", .invalidParameter),
     ])
     func otherTextIsRefused(request: String, code: GatewayError.Code) throws {
         let error = #expect(throws: GatewayError.self) { try self.explain(request) }

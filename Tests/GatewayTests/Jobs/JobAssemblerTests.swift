@@ -11,6 +11,7 @@ import Testing
         var run = AssemblerRun(SamplePlan.plan(partialImages: 1))
         run.submitted()
         run.apply(.accepted)
+        run.apply(.status(UpstreamStatus(stage: .processing)))
         run.apply(.status(UpstreamStatus(stage: .generating)))
         run.apply(.samplePreview())
         run.apply(.sampleImage())
@@ -192,7 +193,7 @@ import Testing
 
     @Test func timingsAreOfThePhases() {
         var run = AssemblerRun(SamplePlan.plan(delivery: .both), keepsImages: true)
-        run.apply(.accepted, after: 100)
+        run.apply(.status(UpstreamStatus(stage: .processing)), after: 100)
         run.apply(.samplePreview(), after: 200)
         run.apply(.sampleImage(), after: 300)
         run.finish()
@@ -215,6 +216,18 @@ import Testing
 
 /// Stage events come at most every 250 ms, transitions apart.
 @Suite struct JobAssemblerStageTests {
+    /// A service that has taken the job into its queue has not begun it.
+    @Test func aJobInTheUpstreamsQueueIsQueued() {
+        var run = AssemblerRun()
+        run.submitted()
+        run.apply(.accepted)
+        #expect(run.steps == ["stage queued"])
+        run.apply(.status(UpstreamStatus(stage: .queued, queuePosition: 2)), after: 300)
+        #expect(run.steps == ["stage queued", "stage queued"])
+        run.apply(.status(UpstreamStatus(stage: .processing)))
+        #expect(run.steps.last == "stage processing")
+    }
+
     @Test func newsOfOneStageAreHeldBackAndTheLastIsTold() throws {
         var run = AssemblerRun()
         run.apply(.status(UpstreamStatus(stage: .processing)), after: 10)

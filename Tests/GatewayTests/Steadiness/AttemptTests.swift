@@ -153,6 +153,44 @@ import Transport
         #expect(condition.report.active == 0)
     }
 
+    /// Who stood first in line stays first, and whoever stands behind is told the limit too.
+    @Test func aJobThatIsSentAwayKeepsItsPlace() throws {
+        var settings = UpstreamCondition.Settings()
+        settings.concurrency = 1
+        let uptime = ManualUptime()
+        let condition = UpstreamCondition(name: "lab", settings: settings, uptime: { uptime.now })
+        let first = try self.drive(condition: condition)
+        let second = try self.drive(condition: condition)
+        first.session.respond(429)
+        second.session.run()
+        #expect(second.session.calls.isEmpty)
+        #expect(condition.report.active == 1 && condition.report.waiting == 1)
+        uptime.advance(3000)
+        first.session.fire(-5)
+        #expect(first.session.calls.count == 2)
+        first.session.respond(429, call: Self.stride)
+        first.job.cancel(.client)
+        first.session.run()
+        second.session.run()
+        #expect(second.session.calls.isEmpty, "the limit holds for it as well")
+        #expect(self.stages(second).last?.reason == "rate_limited")
+        uptime.advance(3000)
+        second.session.fire(-5)
+        #expect(second.session.calls.count == 1)
+        second.session.respond(400)
+        #expect(condition.report.active == 0)
+    }
+
+    @Test func theQueueTimeBoundsAWaitBehindWork() throws {
+        let drive = try self.drive()
+        drive.session.sending()
+        #expect(drive.job.log.standing.stage == .queued, "this upstream answers at once")
+        drive.session.respond(429)
+        #expect(drive.session.timers[UpstreamTimerID(-2)] != nil)
+        drive.session.fire(-2)
+        #expect(drive.terminal == "error deadline_exceeded no")
+    }
+
     @Test func aJobThatGivesUpWaitingTakesNoPlace() throws {
         var settings = UpstreamCondition.Settings()
         settings.concurrency = 1

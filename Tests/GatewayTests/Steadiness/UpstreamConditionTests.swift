@@ -15,8 +15,8 @@ import Testing
         return UpstreamCondition(name: "lab", settings: settings, uptime: { [clock] in clock.now })
     }
 
-    private func permit(_ condition: UpstreamCondition, isRetry: Bool = false) throws -> UpstreamPermit {
-        switch condition.enter(isRetry: isRetry) {
+    private func permit(_ condition: UpstreamCondition, isAccepted: Bool = false) throws -> UpstreamPermit {
+        switch condition.enter(isAccepted: isAccepted) {
         case .entered(let permit): return permit
         case .refused(let error): throw error
         }
@@ -64,13 +64,13 @@ import Testing
         #expect(condition.report.waiting == 0)
     }
 
-    @Test func aFullWaitingRoomRefusesNewJobsAndNoRetries() throws {
+    @Test func aFullWaitingRoomRefusesNewJobsAndNoneThatWasAccepted() throws {
         let condition = self.condition(concurrency: 1, waiting: 1)
         let inside = [try self.permit(condition), try self.permit(condition)]
         let error = #expect(throws: GatewayError.self) { try self.permit(condition) }
         #expect(error?.code == .overloaded)
         #expect(error?.retryAfterMilliseconds != nil)
-        #expect(try self.permit(condition, isRetry: true).standing == .waiting(ahead: 1))
+        #expect(try self.permit(condition, isAccepted: true).standing == .waiting(ahead: 1))
         inside.forEach { $0.end(.left) }
     }
 
@@ -115,6 +115,43 @@ import Testing
         #expect(try self.permit(condition).heldMilliseconds == 2000)
         self.clock.advance(2000)
         #expect(condition.prospect == .open)
+    }
+
+    @Test func whoWasInLineWhenItWasSaidIsHeldToo() throws {
+        let condition = self.condition(concurrency: 1)
+        let first = try self.permit(condition)
+        let second = try self.permit(condition)
+        #expect(second.heldMilliseconds == 0)
+        first.end(.failed(GatewayError(.upstreamRateLimited, "", retryAfterMilliseconds: 3000)))
+        #expect(second.standing == .admitted)
+        #expect(second.heldMilliseconds == 3000)
+        second.end(.left)
+    }
+
+    @Test func aJobThatAsksAgainKeepsItsPlace() throws {
+        let condition = self.condition(concurrency: 1, failures: 3)
+        let first = try self.permit(condition)
+        let second = try self.permit(condition)
+        #expect(!first.failed(Self.broken))
+        #expect(!first.failed(Self.broken), "told once")
+        #expect(second.standing == .waiting(ahead: 0))
+        #expect(first.askAgain() == nil)
+        #expect(!first.failed(Self.broken))
+        #expect(condition.report.breaker == .closed)
+        #expect(!first.end(.failed(Self.broken)), "was told already")
+        #expect(condition.report.breaker == .closed)
+        #expect(second.standing == .admitted)
+        #expect(second.failed(Self.broken))
+        #expect(second.askAgain()?.code == .upstreamUnavailable)
+        self.clock.advance(5000)
+        #expect(second.askAgain() == nil)
+        #expect(condition.report.breaker == .halfOpen)
+        second.end(.left)
+        #expect(condition.report.active == 0)
+        let next = try self.permit(condition)
+        #expect(condition.report.breaker == .halfOpen, "another may try")
+        next.end(.succeeded)
+        #expect(condition.report.breaker == .closed)
     }
 
     @Test func settingsThatStayKeepWhatIsKnown() {

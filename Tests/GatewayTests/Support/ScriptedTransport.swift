@@ -85,6 +85,8 @@ final class ScriptedSession: UpstreamSession {
         while let work = self.state.withLock({ $0.queue.isEmpty ? nil : $0.queue.removeFirst() }) { work() }
     }
 
+    func sending(call: Int = 0) { self.report(call) { $0.sending(call: $1) } }
+
     func respond(_ status: Int, headers: HTTPFields = [.contentType: "text/event-stream"], call: Int = 0) {
         self.report(call) { $0.received(head: UpstreamResponseHead(status: status, headers: headers), call: $1) }
     }

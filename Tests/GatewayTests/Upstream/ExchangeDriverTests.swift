@@ -98,6 +98,19 @@ private enum Timer {
         #expect(drive.isSettled)
     }
 
+    /// An upstream that answers only at the end works from when it has the request; one that streams says so itself.
+    @Test(arguments: [(0, Stage.processing), (2, .queued)])
+    func aRequestThatLeavesSetsTheUpstreamToWork(_ previews: Int, _ stage: Stage) throws {
+        let drive = try Drive.openAI(partialImages: previews)
+        #expect(drive.job.log.standing.stage == .queued)
+        drive.session.sending()
+        #expect(drive.job.log.standing.stage == stage)
+        #expect(!drive.job.commitment.isOpen, "a refusal may still come")
+        drive.session.respond(400, headers: [.contentType: "application/json"])
+        drive.session.end()
+        #expect(drive.terminal.hasPrefix("error upstream_error"))
+    }
+
     @Test func aRefusalKeepsTheStatusOpenUntilItIsWhole() throws {
         let drive = try Drive.openAI()
         drive.session.respond(400, headers: [.contentType: "application/json"])
