@@ -60,7 +60,8 @@ package final class PayloadLease: Sendable {
     /// Counted by capacity, in bytes.
     package let bytes: Int
     private let release: @Sendable (Int) -> Void
-    private let elsewhere = Mutex(Elsewhere())
+    /// By where the text begins: several pictures of one document may share a lease.
+    private let elsewhere = Mutex<[UInt: Elsewhere]>([:])
 
     private struct Elsewhere {
         weak var payload: (any DisplacedPayload)?
@@ -73,13 +74,14 @@ package final class PayloadLease: Sendable {
 
     deinit { self.release(self.bytes) }
 
-    /// Where the bytes also are, so that holders of one payload displace it once.
+    /// Where the text also is, so that holders of one payload displace it once. They hold it, so its place is no other's.
     package func displaced(
-        by displace: () -> (any DisplacedPayload)?
+        _ text: ByteBuffer, by displace: () -> (any DisplacedPayload)?
     ) -> (any DisplacedPayload)? {
-        if let known = self.elsewhere.withLock({ $0.payload }) { return known }
+        let place = text.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
+        if let known = self.elsewhere.withLock({ $0[place]?.payload }) { return known }
         let displaced = displace()
-        self.elsewhere.withLock { $0.payload = displaced }
+        self.elsewhere.withLock { $0[place] = Elsewhere(payload: displaced) }
         return displaced
     }
 }

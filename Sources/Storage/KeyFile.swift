@@ -43,6 +43,11 @@ package enum KeyFile {
             unlink(path)
             throw KeyFileError(path: path, reason: String(cString: strerror(errno)))
         }
+        do throws(DiskError) {
+            try DiskFile.flushFolder(ofFile: path)
+        } catch {
+            throw KeyFileError(path: path, reason: String(cString: strerror(error.code)))
+        }
         return bytes
     }
 }

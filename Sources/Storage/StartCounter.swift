@@ -42,6 +42,11 @@ package enum StartCounter {
         guard Glibc.write(file, text, text.count) == text.count, fsync(file) == 0, rename(temporary, path) == 0 else {
             throw StartCounterError("\(path) cannot be written: \(String(cString: strerror(errno))).")
         }
+        do throws(DiskError) {
+            try DiskFile.flushFolder(ofFile: path)
+        } catch {
+            throw StartCounterError("\(path) cannot be written: \(String(cString: strerror(error.code))).")
+        }
     }
 }
 

@@ -186,6 +186,66 @@ import Testing
         }
     }
 
+    @Test("pictures of one document share a lease, and each is read back as what it was")
+    func spillsSlices() async throws {
+        try await Self.withSpill(1 << 20) { budget, spill in
+            var document = ByteBuffer(repeating: 0x41, count: 100_000)
+            document.writeRepeatingByte(0x42, count: 80_000)
+            let lease = budget.leaseAlways(180_000)
+            let log = EventLog(epoch: 1, budget: budget)
+            let slices = [document.getSlice(at: 0, length: 100_000), document.getSlice(at: 100_000, length: 80_000)]
+            for (index, slice) in slices.enumerated() {
+                let payload = ImagePayload(canonical: try #require(slice), lease: lease)
+                let attributes = ImageAttributes(
+                    size: "", quality: "", background: "", outputFormat: "png", createdAt: 0)
+                log.append(
+                    .image(
+                        FinishedImage(
+                            imageIndex: index, imageID: ImageID(), width: 1, height: 1, attributes: attributes,
+                            fileSize: 1, payload: payload)), at: Timestamp(seconds: 0))
+            }
+            #expect(budget.reclaim(1 << 20))
+            try await Self.drain(spill)
+            let payloads = log.retained.compactMap(\.event.payload?.displaced)
+            #expect(payloads.map(\.base64Count) == [100_000, 80_000])
+            for (index, payload) in payloads.enumerated() {
+                let read = try await payload.read(0..<10)
+                #expect(read == ByteBuffer(repeating: 0x41 + UInt8(index), count: 10))
+            }
+        }
+    }
+
+    @Test("an event that becomes whole while its room waits for more leaves nothing behind")
+    func wholeWhileWaiting() {
+        let bench = Bench()
+        let budget = bench.budget(1000)
+        var held = budget.lease(900)
+        let room = GatheringRoom(budget)
+        #expect(room.grow(to: 50) { _ in })
+        #expect(!room.grow(to: 200) { _ in })
+        let lease = room.turn(into: 40, isPrecious: true)
+        held = nil
+        bench.run()
+        room.release()
+        #expect(budget.heldBytes == 40 && budget.waiterCount == 0)
+        withExtendedLifetime((lease, held)) {}
+    }
+
+    @Test("who wants little is served before a large one that cannot be")
+    func smallWaiters() {
+        let bench = Bench()
+        let budget = bench.budget(6400)
+        let answers = Answers()
+        var held = [budget.lease(6000), budget.lease(400)]
+        let rooms = (0..<2).map { _ in GatheringRoom(budget) }
+        #expect(!rooms[0].grow(to: 1000) { answers.note("large \($0)") })
+        #expect(!rooms[1].grow(to: 100) { answers.note("small \($0)") })
+        held[1] = nil
+        bench.run()
+        #expect(answers.words == ["small true"])
+        withExtendedLifetime(held) {}
+    }
+
     @Test("a superseded preview goes before anything moves")
     func supersededFirst() async throws {
         try await Self.withSpill(1 << 20) { budget, spill in

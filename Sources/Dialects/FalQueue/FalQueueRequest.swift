@@ -20,7 +20,8 @@ enum FalQueueRequest {
         }
         // The service's own streaming calls end so; taken for a model's name they would be paid and never read.
         if request.parameters["model"]?.hasSuffix("/stream") == true {
-            throw GatewayError(.notFound, "Streams of results are not served here: submit, then follow the request's status.")
+            throw GatewayError(
+                .notFound, "Streams of results are not served here: submit, then follow the request's status.")
         }
         let parameters = try RequestParameters(request, formFiles: [])
         var image = try self.reader.read(parameters)

@@ -108,23 +108,45 @@ final class DeliveryRegistry: Sendable {
     private struct State {
         var count = 0
         var streams: [ObjectIdentifier: StreamDelivery] = [:]
+        /// Of responses that cannot say in their format that they end early.
+        var connections: [ObjectIdentifier: ClientConnection] = [:]
     }
 
     var count: Int { self.state.withLock { $0.count } }
 
     /// Counts a response until ``end(_:)``.
-    func begin(_ stream: StreamDelivery?) {
+    func begin(_ stream: StreamDelivery) {
         self.state.withLock {
             $0.count += 1
-            if let stream { $0.streams[ObjectIdentifier(stream)] = stream }
+            $0.streams[ObjectIdentifier(stream)] = stream
         }
     }
 
-    func end(_ stream: StreamDelivery?) {
+    func end(_ stream: StreamDelivery) {
         self.state.withLock {
             $0.count -= 1
-            if let stream { $0.streams[ObjectIdentifier(stream)] = nil }
+            $0.streams[ObjectIdentifier(stream)] = nil
         }
+    }
+
+    /// A response that can only be cut off.
+    func begin(on connection: ClientConnection) {
+        self.state.withLock {
+            $0.count += 1
+            $0.connections[ObjectIdentifier(connection)] = connection
+        }
+    }
+
+    func end(on connection: ClientConnection) {
+        self.state.withLock {
+            $0.count -= 1
+            $0.connections[ObjectIdentifier(connection)] = nil
+        }
+    }
+
+    func cutAll() {
+        let connections = self.state.withLock { Array($0.connections.values) }
+        for connection in connections { connection.abort() }
     }
 
     func interruptAll(_ error: GatewayError) {

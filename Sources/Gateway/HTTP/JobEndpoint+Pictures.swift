@@ -22,7 +22,7 @@ extension JobEndpoint {
         let every = table.table.routes.first { $0.name == job.route }?.heartbeat.every ?? .seconds(15)
         var delivery = LivePictureDelivery(
             imageIndex: index, heartbeat: TimeAmount(every), connection: scope.connection,
-            payloads: self.streams.supervisor.payloads)
+            payloads: self.streams.supervisor.payloads, budget: self.streams.supervisor.budget)
         var fields = Self.headers(scope, job)
         fields[.contentType] = delivery.contentType
         fields[.accelBuffering] = "no"
@@ -30,8 +30,8 @@ extension JobEndpoint {
         if scope.method == .head { return try await writer.writeResponse(head) }
         let subscription = job.subscribe()
         defer { self.streams.left(job, subscription) }
-        self.streams.deliveries.begin(nil)
-        defer { self.streams.deliveries.end(nil) }
+        self.streams.deliveries.begin(on: scope.connection)
+        defer { self.streams.deliveries.end(on: scope.connection) }
         try await delivery.run(subscription, writer: writer, head: head)
     }
 
@@ -68,7 +68,7 @@ extension JobEndpoint {
         let head = HTTPResponse(status: .ok, headerFields: fields)
         if scope.method == .head { return try await writer.writeResponse(head) }
         var body = try await writer.writeHead(head)
-        try await picture.write(to: &body)
+        try await picture.write(to: &body, budget: self.streams.supervisor.budget, connection: scope.connection)
         try await body.finish(nil)
     }
 

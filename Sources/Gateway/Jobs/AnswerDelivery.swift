@@ -159,7 +159,9 @@ private struct AnswerEvents {
 
     /// Reads what there is.
     /// - Returns: whether the terminal event is there.
-    mutating func read(_ subscription: EventSubscription, _ signal: AsyncStream<AnswerDelivery.Wake>.Continuation) -> Bool {
+    mutating func read(_ subscription: EventSubscription, _ signal: AsyncStream<AnswerDelivery.Wake>.Continuation)
+        -> Bool
+    {
         while true {
             let events = subscription.read(orWake: { signal.yield(.events) })
             for event in events where event.event.payload == nil && self.seen.count < Self.maximumSeen {

@@ -37,6 +37,8 @@ struct DrainService: Service {
         }
         self.supervisor.endAll()
         await self.wait(atMost: .seconds(1))
+        // Who waits for a job that is left to the next start would wait for ever.
+        self.deliveries.cutAll()
     }
 
     /// Until no response is under way.

@@ -96,27 +96,43 @@ package final class JobDirectory: Sendable {
 
     /// Lets go of what is beyond the share, oldest first. What no client has had yet is moved instead.
     private func keepShare() {
+        var left: [JobID] = []
         while self.heldBytes > self.payloadShare, let oldest = self.oldestHolding() {
-            if oldest.isDelivered { self.letGo(of: oldest.id) } else { self.move(oldest.id) }
+            if oldest.isDelivered { self.letGo(of: oldest.id) } else if !self.move(oldest.id) { left.append(oldest.id) }
         }
+        self.holdOn(to: left)
     }
 
     /// Moves payloads of finished jobs, oldest first, until `bytes` are free or soon will be. Where there is no more room for them, those
-    /// that were moved longest ago are let go of.
-    /// - Returns: whether any were moved.
+    /// that were moved longest ago are let go of, and what no disk takes: jobs that run are not to fail for jobs that are over.
+    /// - Returns: whether any gave way.
     package func reclaim(_ bytes: Int) -> Bool {
         var rest = max(1, bytes)
-        var moved = false
+        var gaveWay = false
         while rest > 0, let oldest = self.oldestHolding() {
+            if !self.move(oldest.id) { self.letGo(of: oldest.id) }
             rest -= oldest.bytes
-            moved = true
-            self.move(oldest.id)
+            gaveWay = true
         }
-        return moved
+        return gaveWay
     }
 
-    private func move(_ id: JobID) {
-        if !self.displacePayloads(of: id), let oldest = self.oldestDisplaced(), oldest != id { self.letGo(of: oldest) }
+    /// Where there is no room for the job's payloads, those that were moved longest ago are let go of for it.
+    /// - Returns: false when they stay in memory all the same.
+    private func move(_ id: JobID) -> Bool {
+        while !self.displacePayloads(of: id) {
+            guard let oldest = self.oldestDisplaced(), oldest != id else { return false }
+            self.letGo(of: oldest)
+        }
+        return true
+    }
+
+    /// What could not be moved is looked at again the next time.
+    private func holdOn(to jobs: [JobID]) {
+        guard !jobs.isEmpty else { return }
+        self.state.withLock { state in
+            for job in jobs.reversed() { state.holdingOrder.prepend(job) }
+        }
     }
 
     /// Takes the oldest job that holds payloads from the list.
@@ -142,11 +158,11 @@ package final class JobDirectory: Sendable {
             guard let kept = state.finished[id] else { return nil }
             let old = kept.record
             kept.record = moved
-            state.heldBytes -= bytes
+            state.heldBytes -= bytes - moved.payloadBytes
             while let first = state.displacedOrder.first, state.finished[first] == nil {
                 state.displacedOrder.removeFirst()
             }
-            state.displacedOrder.append(id)
+            if isWhole { state.displacedOrder.append(id) }
             return old
         }
         withExtendedLifetime((held, old)) {}
@@ -174,6 +190,7 @@ package final class JobDirectory: Sendable {
             let age = now.milliseconds - record.finishedAt.milliseconds
             guard state.finishedOrder.count > self.maximumFinished || age > self.retentionMilliseconds else { break }
             state.finishedOrder.removeFirst()
+            if state.holdingOrder.first == oldest { state.holdingOrder.removeFirst() }
             state.finished[oldest] = nil
             state.heldBytes -= record.payloadBytes
             dropped.append(record.events)

@@ -79,7 +79,7 @@ package struct JobRecord: Sendable {
         return full
     }
 
-    /// Moves payloads to where they can be read again; what cannot be moved is let go of, as by ``takePayloads()``.
+    /// Moves payloads to where they can be read again; what cannot be moved stays.
     /// - Parameter displace: of a payload, with the picture's id where it is a finished one.
     /// - Returns: what was held before, so that its memory can be freed outside of a lock, and whether all was moved.
     package mutating func displacePayloads(
@@ -87,20 +87,16 @@ package struct JobRecord: Sendable {
     ) -> (held: [SequencedEvent], isWhole: Bool) {
         let held = self.events
         var isWhole = true
-        self.events = held.compactMap { entry in
+        self.events = held.map { entry in
             guard let payload = entry.event.payload else { return entry }
             if payload.displaced != nil { return entry }
             if let displaced = entry.displacing(displace) { return displaced }
             isWhole = false
-            guard case .image(var image) = entry.event else { return nil }
-            image.payload = nil
-            return SequencedEvent(
-                sequence: entry.sequence, at: entry.at, stage: entry.stage, progress: entry.progress,
-                event: .image(image))
+            return entry
         }
         // `completed` tells pictures without their bytes.
         self.replaceDescriptions { _ in }
-        self.payloadBytes = 0
+        self.payloadBytes = Self.payloadBytes(of: self.events)
         return (held, isWhole)
     }
 

@@ -12,15 +12,18 @@ package struct KeptPayloads: Sendable {
     /// The job with all that `delivery` promises, as far as it is still to be had. One that runs is left as it is.
     func complete(_ view: JobView, delivery: Delivery, in directory: JobDirectory) async -> JobView {
         guard view.running == nil, var record = directory.record(view.id) else { return view }
-        var payloads: [Int: ImagePayload] = [:]
+        var payloads: [Int: ImagePayload?] = [:]
         for entry in record.events {
-            guard case .image(let image) = entry.event, image.payload == nil, delivery.carriesPayload,
-                let reader = await self.open(image.imageID)
-            else { continue }
-            payloads[image.imageIndex] = ImagePayload(displaced: StoredPayload(reader))
+            guard case .image(let image) = entry.event, delivery.carriesPayload else { continue }
+            // What was moved into the store may have been deleted there since.
+            let isStored = image.payload?.displaced is StoredPayload
+            guard image.payload == nil || isStored else { continue }
+            let reader = await self.open(image.imageID)
+            guard reader != nil || isStored else { continue }
+            payloads[image.imageIndex] = .some(reader.map { ImagePayload(displaced: StoredPayload($0)) })
         }
         var isChanged = !payloads.isEmpty
-        if isChanged { record.replaceImages { $0.payload ?? payloads[$0.imageIndex] } }
+        if isChanged { record.replaceImages { payloads[$0.imageIndex] ?? $0.payload } }
         if delivery.carriesURL { isChanged = record.addURLs(self.imageURL) || isChanged }
         return isChanged ? JobView(record) : view
     }

@@ -11,8 +11,9 @@ struct LivePictureDelivery: Sendable {
     let heartbeat: TimeAmount
     let connection: ClientConnection
     let payloads: KeptPayloads
+    /// What counts the pictures that a slow client holds.
+    let budget: PayloadBudget
     private var parts = MixedReplaceParts()
-    private var shown: ShownPicture?
 
     private enum Wake: Sendable {
         case events
@@ -20,7 +21,11 @@ struct LivePictureDelivery: Sendable {
         case clientGone
     }
 
-    init(imageIndex: Int, heartbeat: TimeAmount, connection: ClientConnection, payloads: KeptPayloads) {
+    init(
+        imageIndex: Int, heartbeat: TimeAmount, connection: ClientConnection, payloads: KeptPayloads,
+        budget: PayloadBudget
+    ) {
+        self.budget = budget
         self.imageIndex = imageIndex
         self.heartbeat = heartbeat
         self.connection = connection
@@ -46,7 +51,7 @@ struct LivePictureDelivery: Sendable {
             if wake == .clientGone { return }
             // A wake for events can be lost behind a client that does not read; the next heartbeat makes up for it.
             if try await self.writeNews(subscription, &body, { signal.yield(.events) }) { break }
-            if wake == .heartbeat { try await self.writeAgain(&body) }
+            if wake == .heartbeat { try await self.writeAgain(subscription.log, &body) }
         }
         try await body.finish(nil)
     }
@@ -73,13 +78,13 @@ struct LivePictureDelivery: Sendable {
         let type = try await picture.mediaType()
         let head = self.parts.head(mediaType: type)
         if head.readableBytes > 0 { try await body.write(head) }
-        try await picture.write(to: &body)
+        try await picture.write(to: &body, budget: self.budget, connection: self.connection)
         try await body.write(self.parts.tail(mediaType: type, isLast: picture.isFinished))
-        self.shown = picture
     }
 
-    private mutating func writeAgain(_ body: inout some ResponseBodyWriter) async throws {
-        if let picture = self.shown {
+    private mutating func writeAgain(_ log: EventLog, _ body: inout some ResponseBodyWriter) async throws {
+        let newest = ShownPicture.newest(of: self.imageIndex, in: log.retained)
+        if let picture = try await newest?.readable(self.payloads) {
             try await self.write(picture, &body)
         } else {
             try await body.write(MixedReplaceParts.heartbeat)

@@ -72,19 +72,26 @@ struct ShownPicture: Sendable {
         return format?.mediaType ?? "application/octet-stream"
     }
 
-    /// Decodes 64 KiB of text at a time, so that memory is bounded by what the client takes.
-    func write(to body: inout some ResponseBodyWriter) async throws {
+    /// Decodes 64 KiB of text at a time, so that memory is bounded by what the client takes. One that takes nothing of a payload in
+    /// memory may have to give way.
+    func write(
+        to body: inout some ResponseBodyWriter, budget: PayloadBudget, connection: ClientConnection
+    ) async throws {
         switch self.source {
         case .stored:
             return
         case .file(let file):
             for try await piece in file.pieces(of: 0..<file.image.size) { try await body.write(piece) }
         case .base64(let payload):
-            try await Self.write(payload, to: &body)
+            let stall = StallMark(budget) { [weak connection] in connection?.abort() }
+            try await Self.write(payload, to: &body, stall)
         }
     }
 
-    private static func write(_ payload: ImagePayload, to body: inout some ResponseBodyWriter) async throws {
+    private static func write(
+        _ payload: ImagePayload, to body: inout some ResponseBodyWriter, _ stall: StallMark
+    ) async throws {
+        let held = payload.lease?.bytes ?? 0
         var decoder = Base64StreamDecoder()
         var offset = 0
         while offset < payload.base64Count {
@@ -94,9 +101,11 @@ struct ShownPicture: Sendable {
                 ?? payload.base64.getSlice(at: payload.base64.readerIndex + offset, length: end - offset)
             var bytes = ByteBuffer()
             try decoder.decode(piece ?? ByteBuffer(), into: &bytes)
+            if held > 0 { stall.set(holding: held) }
             try await body.write(bytes)
             offset = end
         }
+        stall.clear()
         try decoder.finish()
     }
 }

@@ -31,6 +31,8 @@ extension ExchangeDriver {
         self.session?.close()
         self.session = nil
         self.job.settle(nil, wasAsked: true)
+        self.job.commitment.open()
+        self.job.ending.open()
         self.environment.onLeave(self.job)
     }
 
@@ -44,6 +46,8 @@ extension ExchangeDriver {
     func tellUpstream() {
         guard !self.isExchangeOver else { return self.close() }
         if self.hasSubmitted { self.job.noteUpstreamCancel(.pending) }
+        self.leases.endAll()
+        self.session?.cancelTimer(OwnTimer.room)
         self.session?.schedule(OwnTimer.cancel, after: Self.cancelGrace)
         self.feed { exchange, actions in exchange.cancel(into: &actions) }
     }

@@ -23,7 +23,10 @@ extension ExchangeDriver {
     }
 
     func roomAnswered(_ granted: Bool) {
-        guard let session = self.session, !self.isExchangeOver, !self.leases.paused.isEmpty else { return }
+        guard let session = self.session, !self.isExchangeOver, !self.assembler.isOver, !self.leases.paused.isEmpty
+        else {
+            return
+        }
         session.cancelTimer(OwnTimer.room)
         guard granted else {
             self.perform(
@@ -31,8 +34,7 @@ extension ExchangeDriver {
                     GatewayError(
                         .overloaded, "The gateway holds as much as it may.", billed: .maybe,
                         retryAfterMilliseconds: 2000), now: self.environment.now()))
-            self.tellUpstream()
-            return self.leases.endAll()
+            return self.tellUpstream()
         }
         for call in self.leases.takePaused() { session.resume(call) }
     }

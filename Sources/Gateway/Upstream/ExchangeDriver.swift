@@ -58,6 +58,8 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     var lines: JobLines
     /// An upstream may know of the job, so a cancel has somebody to tell.
     var hasSubmitted = false
+    /// Of any attempt.
+    private var wasAsked = false
     var hasSentCancel = false
     /// The upstream's name for the job is on its way into the store; until it is there the upstream is not asked about it.
     private var handlesUnderWay = 0
@@ -119,6 +121,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             self.perform(self.assembler.begin(now: self.job.createdAt))
         case .upstreamWorks(let stage, let progress, let kept):
             self.hasSubmitted = true
+            self.wasAsked = true
             self.hasHandle = true
             self.attempt.submissions = 1
             self.perform(
@@ -141,19 +144,23 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     func received(bytes: UnsafeRawBufferPointer, call: UpstreamCallID) {
         guard let number = self.attempt.number(call) else { return }
         self.feed { exchange, actions in exchange.received(bytes: bytes, call: number, into: &actions) }
+        // The call may have been given up meanwhile, or the whole attempt.
+        guard self.attempt.number(call) == number, self.purposes[number] != nil else { return }
         if let wanted = self.leases.took(bytes.count, call: call) { self.makeRoom(wanted, for: call) }
     }
 
     func ended(call: UpstreamCallID, failure: UpstreamFailure?) {
         guard let number = self.attempt.number(call), let purpose = self.purposes.remove(number) else { return }
-        let error = failure?.gatewayError(purpose: purpose, upstream: self.attempt.target.name)
+        var error = failure?.gatewayError(purpose: purpose, upstream: self.attempt.target.name)
+        // Questions before a submission cost nothing.
+        if !self.hasSubmitted { error?.billed = .no }
         if let failure {
             if purpose == .submit, !failure.requestSent { self.notSubmitted() }
             self.lines.log(
                 .debug, "upstream call failed",
                 ["reason": "\(failure.reason.rawValue)", "detail": "\(failure.detail)"])
         }
-        self.feed { exchange, actions in
+        self.feed { [error] exchange, actions in
             if let error {
                 exchange.failed(call: number, error: error, into: &actions)
             } else {
@@ -212,6 +219,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
             case .abandon(let number):
                 self.purposes.remove(number)
                 self.session?.cancel(self.attempt.callID(number))
+                self.leases.ended(self.attempt.callID(number))
             case .emit(let event): self.emit(event, now: now)
             case .wait(let milliseconds, let timer):
                 self.session?.schedule(self.attempt.timerID(timer), after: .milliseconds(milliseconds))
@@ -245,6 +253,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         }
         if call.purpose == .submit {
             self.hasSubmitted = true
+            self.wasAsked = true
             self.attempt.sent += 1
             self.assembler.submitted()
         }
@@ -432,7 +441,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     }
 
     private func ended(_ event: JobEvent, now: Timestamp) {
-        self.job.settle(event, wasAsked: self.hasSubmitted)
+        self.job.settle(event, wasAsked: self.wasAsked)
         self.job.log.append(event, at: now)
         self.isEnded = true
         self.job.commitment.open()

@@ -10,6 +10,7 @@ package final class GatheringRoom: Sendable {
     private let reserved = Atomic<Int>(0)
     /// Holds or waits for bytes.
     private let isCounted = Atomic<Bool>(false)
+    private let isWaiting = Atomic<Bool>(false)
 
     package init(_ budget: PayloadBudget) {
         self.budget = budget
@@ -28,7 +29,9 @@ package final class GatheringRoom: Sendable {
         let more = bytes - self.bytes
         guard more > 0 else { return true }
         if !self.isCounted.exchange(true, ordering: .relaxed) { self.budget.gatherers.add(1, ordering: .relaxed) }
+        self.isWaiting.store(true, ordering: .releasing)
         guard self.budget.reserve(more, self, answer: answer) else { return false }
+        self.waitIsOver()
         self.granted(more)
         return true
     }
@@ -38,13 +41,15 @@ package final class GatheringRoom: Sendable {
         self.budget.gathered.add(bytes, ordering: .relaxed)
     }
 
-    /// The event is whole: its bytes are counted by the lease from now on, and the room is empty.
+    func waitIsOver() { self.isWaiting.store(false, ordering: .releasing) }
+
+    /// The event is whole: its bytes are counted by the lease from now on, and the room is empty. If it waits for more it goes on waiting.
     /// - Parameters:
     ///   - bytes: what the payload holds.
     ///   - isPrecious: counted even above the limit.
     /// - Returns: nil when there is no room.
     package func turn(into bytes: Int, isPrecious: Bool) -> PayloadLease? {
-        let had = self.take()
+        let had = self.take(staysCounted: self.isWaiting.load(ordering: .acquiring))
         guard bytes > had else {
             self.budget.release(had - bytes)
             return self.budget.makeLease(bytes)
@@ -62,15 +67,16 @@ package final class GatheringRoom: Sendable {
     package func release() {
         guard self.isCounted.load(ordering: .relaxed) else { return }
         self.budget.stopWaiting(self.key)
-        let bytes = self.take()
+        self.waitIsOver()
+        let bytes = self.take(staysCounted: false)
         if bytes > 0 { self.budget.release(bytes) }
     }
 
-    private func take() -> Int {
+    private func take(staysCounted: Bool) -> Int {
         guard self.isCounted.load(ordering: .relaxed) else { return 0 }
         let bytes = self.reserved.exchange(0, ordering: .relaxed)
         self.budget.gathered.subtract(bytes, ordering: .relaxed)
-        if self.isCounted.exchange(false, ordering: .relaxed) {
+        if !staysCounted, self.isCounted.exchange(false, ordering: .relaxed) {
             self.budget.gatherers.subtract(1, ordering: .relaxed)
             self.budget.serveSoon()
         }

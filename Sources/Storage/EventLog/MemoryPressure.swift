@@ -28,8 +28,9 @@ package struct MemoryPressure: Sendable {
     private var readers = AgeList<Int64>()
     /// Bytes that each waits for.
     private var waiting = AgeList<Int>()
-    /// Those of them that want much.
+    /// Those of them that want much, and the others.
     private var large = AgeList<Void>()
+    private var small = AgeList<Int>()
 
     package init() {}
 
@@ -82,15 +83,19 @@ package struct MemoryPressure: Sendable {
     /// The one that waits longest: it is served first, so that a large wish is not starved by small ones.
     package var firstWaiter: (key: Key, bytes: Int)? { self.waiting.first.map { ($0.key, $0.value) } }
 
+    /// Of those that want little, the one that waits longest.
+    package var firstSmallWaiter: (key: Key, bytes: Int)? { self.small.first.map { ($0.key, $0.value) } }
+
     package mutating func waits(_ waiter: Key, for bytes: Int, isLarge: Bool = true) {
         self.waiting.append(bytes, for: waiter)
-        if isLarge { self.large.append((), for: waiter) }
+        if isLarge { self.large.append((), for: waiter) } else { self.small.append(bytes, for: waiter) }
     }
 
     /// - Returns: whether it waited.
     @discardableResult
     package mutating func stopsWaiting(_ waiter: Key) -> Bool {
         self.large.remove(waiter)
+        self.small.remove(waiter)
         return self.waiting.remove(waiter) != nil
     }
 

@@ -113,7 +113,9 @@ package final class PayloadBudget: Sendable {
         guard payload.displaced == nil else { return payload }
         guard let displace = self.state.withLock({ $0.displace }) else { return nil }
         let make = { displace(payload, image) }
-        guard let displaced = payload.lease.map({ $0.displaced(by: make) }) ?? make() else { return nil }
+        guard let displaced = payload.lease.map({ $0.displaced(payload.base64, by: make) }) ?? make() else {
+            return nil
+        }
         self.state.withLock { $0.figures.displacedPayloads += 1 }
         return ImagePayload(displaced: displaced)
     }
@@ -232,12 +234,13 @@ extension PayloadBudget {
     private func log(_ key: Key) -> EventLog? { self.state.withLock { $0.logs[key]?.log } }
 
     private func close(_ reader: Key) {
-        let closer = self.state.withLock { state in
+        let closer = self.state.withLock { state -> (@Sendable () -> Void)? in
+            guard let closer = state.closers[reader] else { return nil }
             let bytes = state.stalledBytes[reader] ?? 0
             state.closing[reader] = bytes
             state.figures.closedReaders += 1
             self.isLeaving(bytes)
-            return state.closers[reader]
+            return closer
         }
         closer?()
     }
@@ -394,6 +397,11 @@ extension PayloadBudget {
                 state.figures.refused += 1
                 return self.answer(refused, false, &state)
             }
+            // The last sixteenth is theirs, whoever waits before them.
+            if let (key, bytes) = state.pressure.firstSmallWaiter, self.add(bytes, upTo: self.limit) {
+                state.waiters[key]?.room.granted(bytes)
+                return self.answer(key, true, &state)
+            }
             return .short(bytes + self.limit - ceiling)
         }
     }
@@ -402,6 +410,7 @@ extension PayloadBudget {
         state.pressure.stopsWaiting(key)
         self.hasWaiters.store(state.pressure.waiterCount > 0, ordering: .relaxed)
         guard let waiter = state.waiters.removeValue(forKey: key) else { return .done }
+        waiter.room.waitIsOver()
         return .answer(waiter, granted)
     }
 }

@@ -62,7 +62,8 @@ package final class SpillFolder: Sendable {
         let count = payload.base64.readableBytes
         guard count > 0, let (file, offset) = self.place(count) else { return nil }
         let spilled = SpilledPayload(self, payload, in: file, offset: offset)
-        let leaving = payload.lease?.bytes ?? 0
+        // Its lease may be of several pictures.
+        let leaving = min(count, payload.lease?.bytes ?? 0)
         self.budget.isLeaving(leaving)
         self.threads.submit { _ in
             self.write(spilled)

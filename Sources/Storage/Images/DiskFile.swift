@@ -75,6 +75,12 @@ struct DiskFile: ~Copyable {
     static func flushFolder(_ path: String) throws(DiskError) {
         try DiskFile(path: path, flags: O_RDONLY | O_DIRECTORY).flush()
     }
+
+    /// The folder that the file is in.
+    static func flushFolder(ofFile path: String) throws(DiskError) {
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        try Self.flushFolder(folder.isEmpty ? "/" : folder)
+    }
 }
 
 /// What the system said.

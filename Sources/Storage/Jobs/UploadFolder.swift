@@ -29,6 +29,8 @@ package struct UploadFolder: Sendable {
                 for (index, upload) in uploads.enumerated() { try Self.write(upload, to: "\(shelf)/\(index)") }
                 try Self.flush(shelf)
                 try Self.flush(self.folder)
+                // The first upload made it.
+                try Self.flush("\(self.folder)/..")
             } catch {
                 Self.remove(shelf)
                 throw error

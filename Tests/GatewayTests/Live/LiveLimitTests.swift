@@ -387,7 +387,7 @@ extension LiveTests {
                 let preflight = try await gateway.send(
                     "OPTIONS", "/v1/generate", headers: origin + "Access-Control-Request-Method: POST\r\n")
                 #expect(preflight.head.status == 204)
-                #expect(preflight.head["access-control-allow-methods"] == "GET, HEAD, POST, DELETE")
+                #expect(preflight.head["access-control-allow-methods"] == "GET, HEAD, POST, PUT, DELETE")
                 let foreign = try await gateway.send(
                     "OPTIONS", "/v1/generate",
                     headers: "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n")

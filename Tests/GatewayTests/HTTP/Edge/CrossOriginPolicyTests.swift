@@ -60,7 +60,7 @@ import Testing
         let answer = try #require(scope.edge.origins.preflight(scope))
         #expect(answer[.accessControlAllowOrigin] == origin)
         #expect(answer[.accessControlAllowHeaders] == asked)
-        #expect(answer[.accessControlAllowMethods] == "GET, HEAD, POST, DELETE")
+        #expect(answer[.accessControlAllowMethods] == "GET, HEAD, POST, PUT, DELETE")
         #expect(answer[.vary] == "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
     }
 
