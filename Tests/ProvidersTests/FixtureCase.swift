@@ -68,11 +68,14 @@ struct PreparedFixture {
     let answers: [FixtureAnswer]
     let cancelAfter: Int?
 
-    func replay(
-        cut: (call: Int, count: Int, cleanly: Bool)? = nil, splits: (Int, Int) -> [Range<Int>] = { [0..<$1] }
-    ) throws -> Replay {
-        var replay = Replay(try self.adapter.makeExchange(for: self.job), self.answers, cancelAfter: self.cancelAfter)
-        replay.run(splits: splits, cut: cut)
+    /// Not played yet.
+    func fresh() throws -> Replay {
+        Replay(try self.adapter.makeExchange(for: self.job), self.answers, cancelAfter: self.cancelAfter)
+    }
+
+    func replay(splits: (Int, Int) -> [Range<Int>] = { [0..<$1] }) throws -> Replay {
+        var replay = try self.fresh()
+        replay.run(splits: splits)
         return replay
     }
 }

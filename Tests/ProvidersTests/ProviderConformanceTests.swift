@@ -46,25 +46,42 @@ import Testing
     func everyTruncationIsAnError(_ fixture: FixtureCase) throws {
         let prepared = try fixture.prepared()
         let whole = try prepared.replay()
-        for (call, answer) in prepared.answers.enumerated() {
-            let step = max(1, answer.body.count / 1500)
-            for count in stride(from: 0, to: answer.body.count, by: step) {
-                for cleanly in [true, false] {
-                    let cut = try prepared.replay(cut: (call, count, cleanly))
-                    guard Self.isHonest(cut, whole) else {
-                        Issue.record(
-                            "call \(call) cut after \(count) bytes, cleanly: \(cleanly): \(cut.actions.suffix(3))")
-                        return
-                    }
-                }
+        for call in prepared.answers.indices {
+            var replay = try prepared.fresh()
+            var problem: String?
+            replay.cutEverywhere(call) { cut, count, cleanly in
+                guard !Self.isHonest(cut, whole) else { return true }
+                problem = "call \(call) cut after \(count) bytes, cleanly: \(cleanly): \(cut.actions.suffix(3))"
+                return false
             }
+            if let problem { Issue.record("\(problem)") }
+        }
+    }
+
+    /// What an upstream refused is told as the refusal, also where its explanation breaks off: the head has said enough.
+    @Test(arguments: FixtureCase.all)
+    func aRefusalThatBreaksOffIsTheRefusal(_ fixture: FixtureCase) throws {
+        let prepared = try fixture.prepared()
+        let whole = try prepared.replay()
+        for (call, answer) in prepared.answers.enumerated() where call < whole.calls.count && !answer.isLost {
+            guard whole.calls[call].purpose == .submit, answer.status >= 400, let error = whole.failure else {
+                continue
+            }
+            var replay = try prepared.fresh()
+            replay.cutEverywhere(call) { cut, count, cleanly in
+                let told = cut.failure
+                let isRefusal = told?.upstreamStatus != nil && told?.code != .upstreamTruncated
+                if !isRefusal { Issue.record("cut after \(count), cleanly: \(cleanly): \(String(describing: told))") }
+                return isRefusal
+            }
+            #expect(error.upstreamStatus != nil)
         }
     }
 
     /// Either an error, or every picture whole or told as failed; and never a picture that the whole answer lacks.
     private static func isHonest(_ cut: Replay, _ whole: Replay) -> Bool {
         // With answers numbered by call, a cut one leaves later calls without theirs.
-        guard cut.isFinished else { return whole.calls.count > 1 || cut.calls.count > 1 }
+        guard cut.isFinished else { return !cut.isStuck && (whole.calls.count > 1 || cut.calls.count > 1) }
         guard cut.images.allSatisfy({ whole.images[$0.key] == $0.value }) else { return false }
         guard cut.failure == nil else { return true }
         // Words alone, where those were asked for.

@@ -97,6 +97,11 @@ struct Fallbacks: Sendable {
             do throws(GatewayError) {
                 dropped = try self.adapt(&request, to: target)
             } catch {
+                // One that cannot be asked now does not decide for those behind it.
+                guard prospect != .closed else {
+                    refusal = refusal ?? error
+                    continue
+                }
                 self.targets.removeFirst(index + 1)
                 throw error
             }

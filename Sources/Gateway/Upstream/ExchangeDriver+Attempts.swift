@@ -234,6 +234,8 @@ extension ExchangeDriver {
         self.exchange = exchange
         self.hasSubmitted = false
         self.isAccepted = false
+        // Of the attempt before, if it got so far.
+        self.session?.cancelTimer(OwnTimer.total)
         self.assembler.beginAgain(attempt: attempt.number)
     }
 

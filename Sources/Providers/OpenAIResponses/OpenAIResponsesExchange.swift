@@ -144,6 +144,8 @@ struct OpenAIResponsesExchange: ProviderExchange {
 
     mutating func failed(call: Int, error: GatewayError, into actions: inout ExchangeActions) {
         guard self.isLive(call) else { return }
+        // That it was refused, and how, was in the head already.
+        if self.live?.form == .error { return self.callRefused(abandoning: false, into: &actions) }
         self.callFailed(error, abandoning: false, into: &actions)
     }
 

@@ -147,6 +147,10 @@ struct QueueExchange: ProviderExchange {
 
     mutating func failed(call: Int, error: GatewayError, into actions: inout ExchangeActions) {
         guard self.isLive(call) else { return }
+        // That it was refused, and how, was in the head already.
+        if self.live?.form == .error, self.live?.purpose != .cancel {
+            return self.callRefused(abandoning: false, into: &actions)
+        }
         self.callFailed(error, abandoning: false, into: &actions)
     }
 

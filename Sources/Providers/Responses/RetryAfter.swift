@@ -2,8 +2,8 @@ package import HTTPTypes
 
 /// How long an upstream asks to be left alone: `retry-after-ms`, else `Retry-After` in seconds or as a date.
 package enum RetryAfter {
-    /// Longer requests are cut to this; in milliseconds.
-    static let maximumMilliseconds = 3_600_000
+    /// Longer requests are cut to this, a week, which no job waits; in milliseconds.
+    static let maximumMilliseconds = 604_800_000
 
     /// Nil when the header is absent, malformed or in the past. A date counts from the response's own `Date`, so that no
     /// clock is read and the two clocks need not agree; without `Date` it says nothing.

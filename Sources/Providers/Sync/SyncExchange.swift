@@ -80,6 +80,8 @@ struct SyncExchange: ProviderExchange {
         guard self.isLive(call) else { return }
         if call == Self.callNumber {
             self.isAnswered = true
+            // That it was refused, and how, was in the head already.
+            if self.answer.form == .error { return self.finishRefused(into: &actions) }
             self.finish(error.billed(atLeast: self.billed), into: &actions)
         } else {
             self.take(self.links.failed(error), into: &actions)

@@ -47,6 +47,36 @@ import Testing
         }
     }
 
+    /// What the first does not understand matters only while it could be asked.
+    @Test(arguments: [false, true]) func anUpstreamThatIsLeftAloneDoesNotRefuseForTheNext(isAlone: Bool) throws {
+        let others = isAlone ? "" : #", {"upstream": "far"}"#
+        let text = """
+            {"upstreams": {"lab": {"provider": "openai-images", "base_url": "https://lab.example/v1"},
+               "far": {"provider": "queue", "preset": "stages", "base_url": "https://far.example"}},
+             "routes": [{"path": "/v1/generate", "dialect": "unified", "auth": "public", "public_without_limits": true,
+               "upstreams": [{"upstream": "lab"}\(others)]}]}
+            """
+        let loaded = ConfigurationFixture.load(text, catalog: .current)
+        let table = try #require(loaded.table, "\(loaded.lines)")
+        let live = try LiveTable(table, publicURL: "http://gateway.example", simulator: nil)
+        let candidates = try #require(table.candidates(path: "/v1/generate"))
+        var request = ImageRequest(operation: .generate, prompt: "a lake")
+        request.seed = 7
+        let planner = JobPlanner(live: live)
+        #expect(Self.refusal { try planner.plan(DecodedRequest(image: request), candidates: candidates).plan } != nil)
+        let lab = try #require(live.target(candidates.routes[0].upstreams[0]))
+        for _ in 0..<5 {
+            guard case .entered(let permit) = lab.condition.enter() else { break }
+            permit.end(.failed(GatewayError(.upstreamError, "", upstreamStatus: 500)))
+        }
+        let error = Self.refusal {
+            let plan = try planner.plan(DecodedRequest(image: request), candidates: candidates).plan
+            #expect(plan.upstream.name == "far")
+            return plan
+        }
+        #expect(error?.code == (isAlone ? .unsupportedParameter : nil))
+    }
+
     @Test func aModelThatNoRouteTakesIsTheClientsFault() {
         let route = Self.route(#", "match": {"model": ["gpt-*"]}"#)
         for model in [nil, "flux", ""] {

@@ -32,6 +32,7 @@ import Transport
             [.finish(GatewayError(.upstreamRateLimited, "", retryAfterMilliseconds: 3000, upstreamStatus: 429))]
         case .head(500): [.finish(GatewayError(.upstreamError, "", billed: .maybe, upstreamStatus: 500))]
         case .head(503): [.finish(GatewayError(.upstreamError, "", upstreamStatus: 503))]
+        case .head(202): []
         case .head(400): [.finish(GatewayError(.refused, "", upstreamStatus: 400))]
         case .head(206):
             [
@@ -179,6 +180,19 @@ import Transport
         #expect(second.session.calls.count == 1)
         second.session.respond(400)
         #expect(condition.report.active == 0)
+    }
+
+    /// `total` runs from acceptance: that of the attempt which goes on.
+    @Test func theTimeOfAnEarlierAttemptDoesNotEndALaterOne() throws {
+        let drive = try self.drive()
+        drive.session.respond(202)
+        #expect(drive.session.timers[UpstreamTimerID(-1)] != nil)
+        drive.session.end(UpstreamFailure(.connect, requestSent: false, detail: ""))
+        #expect(drive.terminal == "none")
+        #expect(drive.session.timers[UpstreamTimerID(-1)] == nil)
+        drive.job.cancel(.client)
+        drive.session.run()
+        #expect(drive.isSettled)
     }
 
     @Test func theQueueTimeBoundsAWaitBehindWork() throws {
