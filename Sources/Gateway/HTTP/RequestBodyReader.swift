@@ -10,6 +10,7 @@ enum RequestBodyReader {
     static func read(_ request: Request, limit: Int, connection: ClientConnection) async throws -> ByteBuffer {
         let declared = request.headers[.contentLength].flatMap(Int.init)
         if let declared, declared > limit { throw Self.tooLarge(limit, connection) }
+        if request.headers[.expect]?.lowercased() == "100-continue" { connection.directBody?.writeContinue() }
         var buffer = ByteBuffer()
         var iterator = request.body.makeAsyncIterator()
         while let piece = try await iterator.next() {
