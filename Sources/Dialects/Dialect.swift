@@ -36,6 +36,9 @@ package protocol Dialect: Sendable {
     /// newest first.
     func render(_ jobs: [(snapshot: JobSnapshot, context: EncoderContext)], nextCursor: String?) -> DialectResponse
 
+    /// What `/openapi.json` says of a call: its body, answers and failures as they are.
+    func document(_ endpoint: DialectEndpoint, operation: ImageRequest.Operation) -> EndpointDocument
+
     /// The answer to a call that is about no job (`DialectEndpoint.Action.describe`).
     func describe(_ call: DialectCall) throws(GatewayError) -> DialectResponse
 }

@@ -170,7 +170,8 @@ private struct GatewayCore {
             ownJobs: JobEndpoint(streams: streams), images: images?.endpoint,
             showsPlayground: { tables.current.table.server.playground })
         self.mainChannel = GatewayChannel(
-            limits: { Self.limits(options.limits, tables.current.table) }, ledger: ledger
+            limits: { Self.limits(options.limits, tables.current.table) }, ledger: ledger,
+            identity: Self.identity(table, tables)
         ) { request, writer, channel, connection in
             try await responder.respond(request, writer: writer, channel: channel, connection: connection)
         }
@@ -211,6 +212,12 @@ private struct GatewayCore {
         return limits
     }
 
+    /// Certificates reload; whether there is TLS at all is settled at the start.
+    private static func identity(_ table: RouteTable, _ tables: TableHolder) -> (@Sendable () -> TLSIdentity)? {
+        guard let atStart = table.server.tls else { return nil }
+        return { tables.current.table.server.tls ?? atStart }
+    }
+
     private static func epoch(_ options: GatewayServer.Options) throws -> UInt32 {
         if let store = options.jobStore?.store { return store.epoch }
         try StateFolder.make(options.stateFolder)
@@ -234,8 +241,7 @@ private actor BoundPorts {
         self.main = port
         let listen = self.options.listen ?? self.options.table.server.listen
         let address = ListenAddress(host: listen.host, port: port)
-        let live = self.tables.current
-        self.tables.replace(live.published(at: live.table.server.publicURL(listening: address)))
+        self.tables.listens(at: address)
         await self.tell()
     }
 

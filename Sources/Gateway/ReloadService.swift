@@ -43,14 +43,22 @@ struct ReloadService: Service {
     }
 
     private func watchFile() async {
-        var seen = FileStamp(self.path)
+        var seen = self.stamps
         while !Task.isCancelled {
             guard (try? await self.options.clock.sleep(for: Self.interval)) != nil else { return }
-            let stamp = FileStamp(self.path)
-            guard stamp != seen else { continue }
-            seen = stamp
+            let stamps = self.stamps
+            guard stamps != seen else { continue }
             self.reload()
+            let now = self.stamps
+            // The new table may name other certificates; else what changes from here on is seen next time.
+            seen = now.keys == stamps.keys ? stamps : now
         }
+    }
+
+    /// Of the file itself and of the certificates it names.
+    private var stamps: [String: FileStamp] {
+        let files = [self.path] + (self.tables.current.table.server.tls?.files ?? [])
+        return Dictionary(uniqueKeysWithValues: Set(files).map { ($0, FileStamp($0)) })
     }
 
     /// Validated whole, swapped whole.
@@ -63,11 +71,11 @@ struct ReloadService: Service {
             }
             return
         }
-        let publicURL = table.server.publicURL ?? self.tables.current.publicURL
         do {
+            // The holder knows the public URL.
             self.tables.replace(
                 try LiveTable(
-                    table, publicURL: publicURL, simulator: self.options.simulator,
+                    table, publicURL: self.tables.current.publicURL, simulator: self.options.simulator,
                     conditions: self.tables.current.conditions))
         } catch {
             self.logger.error("routes.json not reloaded", metadata: ["problem": "\(error)"])

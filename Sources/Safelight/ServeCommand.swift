@@ -53,7 +53,7 @@ struct ServeCommand: AsyncParsableCommand {
                 onListening: { port, adminPort in
                     Terminal.print(
                         """
-                        Safelight listens on http://\(ListenAddress(host: listen.host, port: port))
+                        Safelight listens on \(table.server.tls == nil ? "http" : "https")://\(ListenAddress(host: listen.host, port: port))
                         Operators' listener on http://\(ListenAddress(host: admin.host, port: adminPort))
 
                         """)

@@ -8,15 +8,23 @@ seconds=${1:-60}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz ForwardedFuzz)
+    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz ForwardedFuzz
+        RoutesFileFuzz)
 fi
 
 scratch=.build/fuzz
-swift build --configuration release --scratch-path "$scratch" --target StreamCodecs \
+# All but the configuration's are parsers of StreamCodecs; the gateway takes minutes to build.
+parsers=StreamCodecs
+libraries=()
+if [[ " ${targets[*]} " == *" RoutesFileFuzz "* ]]; then
+    parsers=Gateway
+    libraries=(-lcurl -lz -lstdc++)
+fi
+swift build --configuration release --scratch-path "$scratch" --target "$parsers" \
     --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link
 products=$(swift build --configuration release --scratch-path "$scratch" --show-bin-path)
 
-# The objects of StreamCodecs and of the packages below it; nothing else has been built there.
+# The objects of what was built, and of the packages below it; nothing else has been built there.
 mapfile -t objects < <(find "$products" -path '*.build/*' -name '*.o' | sort)
 # Targets of one package see each other's `package` names; SwiftPM calls it after the checkout's folder.
 package=$(basename "$PWD" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]/_/g')
@@ -25,11 +33,12 @@ while read -r map; do
     maps+=(-Xcc "-fmodule-map-file=$map")
 done < <(find "$products" Sources "$scratch/checkouts" -name module.modulemap -not -path '*-tool.build/*')
 
-mkdir -p "$scratch/bin" "$scratch/findings"
+mkdir -p "$scratch/bin" "$scratch/findings" "$scratch/routes"
+cp routes.json "$scratch/routes/"
 for target in "${targets[@]}"; do
     swiftc -O -parse-as-library -swift-version 6 -sanitize=fuzzer,address -package-name "$package" -module-name "$target" \
         -use-ld=lld -I "$products/Modules" "${maps[@]}" Tests/Fuzz/FuzzInput.swift "Tests/Fuzz/$target.swift" \
-        "${objects[@]}" -o "$scratch/bin/$target"
+        "${objects[@]}" ${libraries[@]+"${libraries[@]}"} -o "$scratch/bin/$target"
 done
 
 status=0
@@ -37,6 +46,7 @@ for target in "${targets[@]}"; do
     corpus=$scratch/corpus/$target
     mkdir -p "$corpus"
     seeds=()
+    if [[ $target == RoutesFileFuzz ]]; then seeds+=("$scratch/routes"); fi
     if [[ $target == JSON* && -d ../shared/vectors/json ]]; then seeds+=(../shared/vectors/json); fi
     echo "== $target, $seconds s"
     "$scratch/bin/$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \

@@ -26,6 +26,17 @@ http {{
 """
 
 
+def make_certificate(directory, prefix=""):
+    """For 127.0.0.1, signed by itself; the files of the certificate and of its key."""
+    certificate, key = directory / f"{prefix}certificate.pem", directory / f"{prefix}key.pem"
+    subprocess.run(
+        [OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )
+    return certificate, key
+
+
 class TLSFront:
     """Listens on `port`, known before the server behind it is started; `certificate` is what a client has to trust."""
 
@@ -34,13 +45,7 @@ class TLSFront:
         self.directory = directory
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.certificate = directory / "certificate.pem"
-        subprocess.run(
-            [OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(directory / "key.pem"),
-             "-out", str(self.certificate)],
-            check=True, capture_output=True,
-        )
+        self.certificate, _ = make_certificate(directory)
         self._process = None
 
     def start(self, target):

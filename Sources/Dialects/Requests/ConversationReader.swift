@@ -83,6 +83,9 @@ enum ConversationReader {
 
     private static func message(_ parameter: RequestParameter, _ node: JSONNode) throws(GatewayError) -> Message? {
         guard node.kind == .object else { throw parameter.invalid("must be an object") }
+        if let role = node["role"], role.kind != .string, !role.isNull {
+            throw parameter.invalid("must have a role that is a string")
+        }
         guard let role = self.role(node["role"]?.string) else { return nil }
         var message = Message(role: role, text: "")
         let content = [node["parts"], node["content"]].compactMap(\.self).first { !$0.isNull && !$0.elements.isEmpty }
@@ -116,6 +119,9 @@ enum ConversationReader {
             if part.kind == .string {
                 texts.append(try self.text(part, name))
                 continue
+            }
+            guard part.kind == .object else {
+                throw parameter.invalid("must have parts that are strings or objects")
             }
             switch part["type"]?.string {
             case "text", "input_text", "output_text":

@@ -13,6 +13,7 @@ extension RouteTable {
     package func restartRequiredChanges(from running: RouteTable) -> [RestartRequiredChange] {
         let keys: [(String, @Sendable (RouteTable) -> String)] = [
             ("server.listen", { $0.server.listen.description }),
+            ("server.tls", { $0.server.tls == nil ? "off" : "on" }),
             ("admin.listen", { $0.admin.listen.description }),
             ("storage.jobs.sqlite", { $0.storage.jobs?.database ?? "none" }),
             ("storage.jobs.retention", { $0.storage.jobs.map { "\($0.retention)" } ?? "none" }),

@@ -48,6 +48,8 @@ package struct RouteTable: Sendable {
         package let trustedProxies: [IPNetwork]
         /// Pages of other origins that may call.
         package let origins: Set<String>
+        /// Nil: plain HTTP/1.1.
+        package let tls: TLSIdentity?
         /// Bytes.
         package let maximumBodyBytes: Int
         /// Bytes of a request target.
@@ -61,7 +63,8 @@ package struct RouteTable: Sendable {
         /// Base of absolute URLs without trailing slash, given the address the server came to listen on.
         package func publicURL(listening address: ListenAddress) -> String {
             let reachable = ListenAddress(host: "127.0.0.1", port: address.port)
-            return self.publicURL ?? "http://\(address.isWildcard ? reachable : address)"
+            let scheme = self.tls == nil ? "http" : "https"
+            return self.publicURL ?? "\(scheme)://\(address.isWildcard ? reachable : address)"
         }
     }
 

@@ -37,7 +37,7 @@ struct RouteTableBuilder {
         self.problems.append(ConfigurationProblem(severity, at: place, message))
     }
 
-    private func server() -> RouteTable.Server {
+    private mutating func server() -> RouteTable.Server {
         let server = self.file.server?.value
         let listen = server?.listen?.value ?? ListenAddress(host: "127.0.0.1", port: 8080)
         let connections = server?.connections?.value
@@ -46,6 +46,7 @@ struct RouteTableBuilder {
             publicURL: server?.publicURL?.value,
             trustedProxies: server?.trustedProxies?.value.map(\.value) ?? [],
             origins: Set(server?.cors?.value.origins?.value.map(\.value) ?? []),
+            tls: server?.tls.flatMap { self.identity($0.value) },
             maximumBodyBytes: server?.body?.value ?? 64 << 20,
             maximumURIBytes: server?.uri?.value ?? 16 << 10,
             maximumConnections: connections?.total?.value ?? 10_000,
@@ -53,6 +54,23 @@ struct RouteTableBuilder {
             writeStall: server?.writeStall?.value ?? .seconds(30),
             drain: server?.drain?.value ?? .seconds(30),
             playground: server?.playground?.value ?? listen.isLoopback)
+    }
+
+    private mutating func identity(_ tls: RoutesFile.TLS) -> TLSIdentity? {
+        guard let certificate = tls.certificate, let privateKey = tls.privateKey else { return nil }
+        let files = (
+            certificate: self.surroundings.resolve(certificate.value),
+            privateKey: self.surroundings.resolve(privateKey.value)
+        )
+        do {
+            return try TLSIdentity(
+                certificate: files.certificate, privateKey: files.privateKey, read: self.surroundings.readFile)
+        } catch {
+            let isKey = error.part == .privateKey
+            let file = ConfigurationText.quoted(isKey ? files.privateKey : files.certificate)
+            self.report("file \(file): \(error.reason)", at: isKey ? privateKey.place : certificate.place)
+            return nil
+        }
     }
 
     private mutating func admin(beside listen: ListenAddress) -> RouteTable.Admin {

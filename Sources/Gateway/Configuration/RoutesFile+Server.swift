@@ -11,6 +11,8 @@ extension RoutesFile {
         package let trustedProxies: Located<[Located<IPNetwork>]>?
         /// Pages of other origins that may call.
         package let cors: Located<CrossOrigin>?
+        /// Speak TLS, with HTTP/2 for clients that can. Default: plain HTTP/1.1. Needs a restart to come or go.
+        package let tls: Located<TLS>?
         /// Largest request body. Default 64 MiB, 1 KiB…1 GiB.
         package let body: Located<Int>?
         /// Longest request target. Default 16 KiB, 256 B…1 MiB.
@@ -31,10 +33,19 @@ extension RoutesFile {
             case cors, tls, body, uri, connections
             case writeStall = "write_stall"
             case drain, playground
+        }
+    }
 
-            package static let later: [Key: LaterForm] = [
-                .tls: .object(["certificate": .text, "private_key": .text])
-            ]
+    /// `server.tls`
+    package struct TLS: Sendable {
+        /// A PEM file: the listener's certificate, then those between it and a root. Required.
+        package let certificate: Located<String>?
+        /// A PEM file without passphrase. Required.
+        package let privateKey: Located<String>?
+
+        package enum Key: String, ConfigurationKey {
+            case certificate
+            case privateKey = "private_key"
         }
     }
 
@@ -125,6 +136,7 @@ extension RoutesFile.Server: ConfigurationObject {
         self.publicURL = reader.read(.publicURL, .webURL)
         self.trustedProxies = reader.read(.trustedProxies, .list(of: .network))
         self.cors = reader.read(.cors, .object(RoutesFile.CrossOrigin.self))
+        self.tls = reader.read(.tls, .object(RoutesFile.TLS.self))
         self.body = reader.read(.body, .size(in: 1024...1 << 30))
         self.uri = reader.read(.uri, .size(in: 256...1 << 20))
         self.connections = reader.read(.connections, .object(RoutesFile.Connections.self))
@@ -137,6 +149,13 @@ extension RoutesFile.Server: ConfigurationObject {
 extension RoutesFile.CrossOrigin: ConfigurationObject {
     init(_ reader: ObjectReader<Key>) {
         self.origins = reader.require(.origins, .list(of: .origin, minimum: 1))
+    }
+}
+
+extension RoutesFile.TLS: ConfigurationObject {
+    init(_ reader: ObjectReader<Key>) {
+        self.certificate = reader.require(.certificate, .text())
+        self.privateKey = reader.require(.privateKey, .text())
     }
 }
 

@@ -3,6 +3,7 @@ import ImageGeneration
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 
 /// Stands between the HTTP/1 codec and the request handling of one client connection: knows the version, answers what is
 /// wrong with the connection itself (408, 414, 431, 400, 503), holds its deadlines, and turns every way a client can go
@@ -18,7 +19,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let connection: ClientConnection
     private let limits: ConnectionLimits
-    private let ledger: ConnectionLedger
+    /// Nil where the connection is counted already.
+    private let ledger: ConnectionLedger?
     private var phase = ConnectionPhase()
     private var pipelined = CircularBuffer<HTTPServerRequestPart>()
     private var deadline: NIODeadline?
@@ -44,7 +46,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// Request parts kept of clients that send further requests before the response; beyond it reading pauses.
     private static let maximumPipelined = 1024
 
-    init(connection: ClientConnection, limits: ConnectionLimits, ledger: ConnectionLedger) {
+    init(connection: ClientConnection, limits: ConnectionLimits, ledger: ConnectionLedger?) {
         self.connection = connection
         self.limits = limits
         self.ledger = ledger
@@ -55,7 +57,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.connection.offerDirectBody(self)
-        self.admitted = self.ledger.open(self.connection.remoteAddress)
+        self.admitted = self.ledger?.open(self.connection.remoteAddress) ?? true
         if context.channel.isActive { self.begin(context) }
     }
 
@@ -64,7 +66,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         self.stallCheck?.cancel()
         self.context = nil
         self.connection.offerDirectBody(nil)
-        self.ledger.close(self.connection.remoteAddress)
+        self.ledger?.close(self.connection.remoteAddress)
         self.connection.markGone()
     }
 
@@ -114,7 +116,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     private static func requestFailure(_ error: any Error) -> GatewayError? {
         guard let error = error as? HTTPParserError else {
-            return error is IOError ? nil : GatewayError(.invalidParameter, "The request is not valid HTTP.")
+            let isOfTransport = error is IOError || error is NIOSSLError || error is BoringSSLError
+            return isOfTransport ? nil : GatewayError(.invalidParameter, "The request is not valid HTTP.")
         }
         return error == .headerOverflow
             ? GatewayError(.headersTooLarge, "The request's header fields are too large.")
@@ -206,6 +209,14 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             head, isHTTP10: self.connection.isHTTP10, closes: self.closesAfterResponse,
             allocator: socketSide.channel.allocator)
         socketSide.write(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
+    }
+
+    /// Asks a client for the body that it holds back until it hears (`Expect: 100-continue`).
+    func writeContinue() {
+        guard !self.isClosing, !self.connection.isHTTP10, self.phase.awaitsBody, let socketSide = self.socketSide
+        else { return }
+        let bytes = ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n")
+        socketSide.writeAndFlush(NIOAny(IOData.byteBuffer(bytes)), promise: nil)
     }
 
     func writeEnd() {

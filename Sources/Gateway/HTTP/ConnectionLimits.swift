@@ -19,6 +19,10 @@ package struct ConnectionLimits: Sendable {
     /// How long to read on after an answer that closes, so that the peer can take the answer. Default 2 s.
     package var lingering: TimeAmount
 
+    /// Bytes of a request's header fields together.
+    static let headerBytes = 32 << 10
+    static let headerFields = 100
+
     package init(
         uriBytes: Int = 16 << 10, headDeadline: TimeAmount = .seconds(10), keepAlive: TimeAmount = .seconds(75),
         bodyDeadline: TimeAmount = .seconds(15), bodyBytesPerSecond: Int = 1000, writeStall: TimeAmount = .seconds(30),

@@ -43,6 +43,9 @@ struct ConnectionPhase: Sendable {
         return false
     }
 
+    /// A request's head was handed on, and nothing of its body has come.
+    var awaitsBody: Bool { self.reading == .body(received: 0) && self.isResponding && !self.headWritten }
+
     /// Raw bytes came.
     /// - Returns: whether they begin a request.
     mutating func receivedBytes() -> Bool {

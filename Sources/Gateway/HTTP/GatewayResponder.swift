@@ -61,6 +61,12 @@ struct GatewayResponder: Sendable {
     private func own(_ scope: RequestScope, _ live: LiveTable) -> DialectResponse {
         do {
             if let asset = WebAssets.clientAsset(at: scope.path) { return try Self.browserClient(asset, scope) }
+            if let document = Self.document(scope, live) {
+                guard scope.method == .get || scope.method == .head else {
+                    throw GatewayError(.methodNotAllowed, "This is read with GET.")
+                }
+                return document()
+            }
             if self.showsPlayground(), let response = try self.playground(scope, live) { return response }
             throw GatewayError(.notFound, "There is nothing at this path.")
         } catch let error as GatewayError {
@@ -68,6 +74,25 @@ struct GatewayResponder: Sendable {
         } catch {
             return Self.failure(GatewayError(.internal, "The gateway failed.", cause: "\(error)"))
         }
+    }
+
+    /// What the gateway says of itself.
+    private static func document(_ scope: RequestScope, _ live: LiveTable) -> (() -> DialectResponse)? {
+        switch scope.path {
+        case "/openapi.json": { self.json(live.apiDocument) }
+        case "/v1/models":
+            {
+                var json = JSONWriter()
+                ModelListing(live).write(into: &json)
+                return self.json(json.buffer)
+            }
+        default: nil
+        }
+    }
+
+    private static func json(_ body: ByteBuffer) -> DialectResponse {
+        DialectResponse(
+            status: 200, headers: [.contentType: "application/json", .cacheControl: "no-cache"], body: body)
     }
 
     private static func browserClient(_ asset: WebAsset, _ scope: RequestScope) throws -> DialectResponse {

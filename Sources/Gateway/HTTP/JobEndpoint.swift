@@ -40,7 +40,9 @@ struct JobEndpoint: Sendable {
 
         /// Digits only, without leading zeros.
         static func index(_ text: some StringProtocol) -> Int? {
-            guard (1...4).contains(text.utf8.count), let index = Int(text), String(index) == text else { return nil }
+            guard (1...4).contains(text.utf8.count), let index = Int(text), index >= 0, String(index) == text else {
+                return nil
+            }
             return index
         }
 

@@ -29,7 +29,8 @@ enum PlainErrorResponse {
         let body = self.body(error)
         var headers = HTTPHeaders([
             ("content-type", "application/problem+json"), ("content-length", String(body.readableBytes)),
-            ("connection", "close"),
+            ("connection", "close"), ("x-request-id", RequestScope.newID()), ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"), ("x-frame-options", "DENY"),
         ])
         if let wait = error.retryAfterMilliseconds {
             headers.add(name: "retry-after", value: String(max(1, wait / 1000)))

@@ -20,6 +20,7 @@ enum RequestBodyReader {
         var lease: PayloadLease?
         let declared = request.headers[.contentLength].flatMap(Int.init)
         if let declared, declared > limit { throw Self.tooLarge(limit, connection) }
+        if request.headers[.expect]?.lowercased() == "100-continue" { connection.directBody?.writeContinue() }
         var buffer = ByteBuffer()
         var iterator = request.body.makeAsyncIterator()
         while let piece = try await iterator.next() {

@@ -69,6 +69,10 @@ struct RequestScope: Sendable {
     /// A client's own id is kept where it is short and harmless, so that both sides' logs can be matched.
     private static func requestID(_ given: String?) -> String {
         if let given, (1...128).contains(given.utf8.count), given.utf8.allSatisfy(Self.isIDByte) { return given }
+        return self.newID()
+    }
+
+    static func newID() -> String {
         var generator = PooledRandomNumbers()
         return Base32.encode("req_", high: generator.next(), low: generator.next())
     }

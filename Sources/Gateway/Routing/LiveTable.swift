@@ -1,4 +1,5 @@
 import ImageGeneration
+import NIOCore
 import Providers
 import Synchronization
 import Transport
@@ -12,6 +13,8 @@ final class LiveTable: Sendable {
     let conditions: UpstreamConditions
     private let targets: [String: UpstreamTarget]
     let edge: EdgePolicy
+    /// The API as configured, in OpenAPI's words.
+    let apiDocument: ByteBuffer
 
     /// - Parameters:
     ///   - publicURL: as configured or as listened on.
@@ -32,6 +35,7 @@ final class LiveTable: Sendable {
         }
         self.targets = targets
         self.edge = EdgePolicy(table.server, publicURL: publicURL)
+        self.apiDocument = APIDocument(table, publicURL: publicURL).encoded
     }
 
     private init(_ other: LiveTable, publicURL: String) {
@@ -40,6 +44,7 @@ final class LiveTable: Sendable {
         self.conditions = other.conditions
         self.publicURL = publicURL
         self.edge = EdgePolicy(other.table.server, publicURL: publicURL)
+        self.apiDocument = APIDocument(other.table, publicURL: publicURL).encoded
     }
 
     /// The same under another public URL.
@@ -117,11 +122,30 @@ package struct UpstreamProblem: Error, Sendable, CustomStringConvertible {
 
 /// The table in force; replaced whole by a reload.
 final class TableHolder: Sendable {
-    private let state: Mutex<LiveTable>
+    private let state: Mutex<State>
 
-    init(_ table: LiveTable) { self.state = Mutex(table) }
+    private struct State {
+        var table: LiveTable
+        /// Nil until the listener is bound.
+        var address: ListenAddress?
 
-    var current: LiveTable { self.state.withLock { $0 } }
+        /// Absolute URLs name the address that is really listened on, where the file names no other.
+        mutating func publish(_ table: LiveTable) {
+            guard let address = self.address else { return self.table = table }
+            self.table = table.published(at: table.table.server.publicURL(listening: address))
+        }
+    }
 
-    func replace(_ table: LiveTable) { self.state.withLock { $0 = table } }
+    init(_ table: LiveTable) { self.state = Mutex(State(table: table)) }
+
+    var current: LiveTable { self.state.withLock { $0.table } }
+
+    func replace(_ table: LiveTable) { self.state.withLock { $0.publish(table) } }
+
+    func listens(at address: ListenAddress) {
+        self.state.withLock { state in
+            state.address = address
+            state.publish(state.table)
+        }
+    }
 }

@@ -19,6 +19,12 @@ struct PostcardDialect: Dialect {
         return DecodedRequest(image: ImageRequest(operation: operation, prompt: try parameters.prompt()), mode: .stream)
     }
 
+    func document(_ endpoint: DialectEndpoint, operation: ImageRequest.Operation) -> EndpointDocument {
+        EndpointDocument(
+            "Sends a postcard", body: .object(["prompt": RequestSchemas.prompt], required: ["prompt"]),
+            answers: [.init(200, "The postcard.", .events("`data:` lines."))], failure: .init("text/plain", .string()))
+    }
+
     func makeStreamEncoder(_ context: EncoderContext) -> any DialectEncoder { PostcardEncoder() }
 
     func makeAnswerEncoder(_ context: EncoderContext) -> any DialectAnswerEncoder { PostcardAnswerEncoder() }

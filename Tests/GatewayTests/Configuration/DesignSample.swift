@@ -49,9 +49,13 @@ enum DesignSample {
         "APP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     ]
 
+    /// A file that it names and that is not there.
+    static let missing = "$.server.tls.certificate"
+
     /// Everything of it that this release refuses, in order.
     static let refused = [
-        "$.server.tls", "$.admin.token", "$.auth", "$.upstreams.chatgpt.provider", "$.upstreams.flux.preset",
+        "$.admin.token", "$.auth", "$.upstreams.chatgpt.provider",
+        "$.upstreams.flux.preset",
         "$.routes[0].auth", "$.routes[0].scopes",
     ]
 }

@@ -17,6 +17,7 @@ struct PublishedSchemaTests {
     private static let objects: [(definition: String?, keys: Set<String>)] = [
         (nil, keys(RoutesFile.Key.self)), ("server", keys(RoutesFile.Server.Key.self)),
         ("connections", keys(RoutesFile.Connections.Key.self)), ("cors", keys(RoutesFile.CrossOrigin.Key.self)),
+        ("tls", keys(RoutesFile.TLS.Key.self)),
         ("limit", keys(RoutesFile.Limit.Key.self)), ("costs", keys(RoutesFile.Costs.Key.self)),
         ("admin", keys(RoutesFile.Admin.Key.self)),
         ("storage", keys(RoutesFile.Storage.Key.self)), ("image_storage", keys(RoutesFile.ImageStorage.Key.self)),
