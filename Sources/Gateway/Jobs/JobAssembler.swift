@@ -42,7 +42,7 @@ struct JobAssembler {
     private var hasText = false
     /// Of the last preview; those of one job differ little.
     private var lastAttributes: (upstream: UpstreamImageAttributes, format: ImageFormat?, made: ImageAttributes)?
-    private var usage = Usage.zero
+    private(set) var usage = Usage.zero
     private var model: String?
     private var workBegan: Timestamp?
     private var firstPreview: Timestamp?
@@ -471,7 +471,7 @@ struct JobAssembler {
                 return image
             },
             failures: failures.sorted { $0.imageIndex < $1.imageIndex }, usage: self.usage,
-            upstream: self.upstream.name,
+            cost: self.plan.pictureCost.map { $0 * Double(images.count) }, upstream: self.upstream.name,
             model: self.model ?? self.upstream.model ?? self.request.model ?? "",
             timings: Timings(
                 queued: self.elapsed(since: self.createdAt, began),

@@ -20,6 +20,8 @@ package struct JobPlan: Sendable {
     var fallbacks: Fallbacks?
     /// Name of the webhook that is told of the job's end; nil: nobody is.
     package var notify: String?
+    /// Units of `costs` for each picture that comes; nil where the file has no `costs`.
+    package var pictureCost: Double?
 
     package init(
         route: String, request: ImageRequest, upstream: UpstreamTarget, dropped: [String] = [], delivery: Delivery,
