@@ -17,6 +17,7 @@ import openai
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from browser import Browser, find_chromium
 from conftest import OPENAI, UNIFIED, routed
 from safelight import BINARY, Stream, free_port, get, wait_until
 from upstream import Upstream
@@ -422,6 +423,43 @@ def test_what_no_ticket_is_made_for(server):
     assert ask(server, token, "/v1/tickets", method="GET")[0] == 405
     restricted, _ = create(server, scope=())
     assert ask(server, restricted, "/v1/tickets", {"route": "pictures"})[0] == 403
+
+
+in_chromium = pytest.mark.skipif(not find_chromium(), reason="Chromium is not installed")
+
+
+@in_chromium
+def test_a_page_with_tickets(server):
+    """The browser client with a ticket as its token, and an EventSource with one in its URL."""
+    token, _ = create(server)
+    with Browser() as page:
+        page.open(f"{server.url}/")
+        assert "safelight_session" not in page.evaluate("document.cookie")
+        create_ticket = mint(server, token, route="pictures", origin=server.url)["ticket"]
+        page.evaluate(
+            "import('/sdk/safelight.js').then((sdk) => { window.client = new sdk.Safelight("
+            f"{{ token: () => {json.dumps(create_ticket)} }}); }})")
+        done = page.evaluate(
+            f"client.run({json.dumps(QUICK['prompt'])}).then((result) => [result.job, Boolean(result.image)])")
+        assert done[1] and ask(server, token, f"/v1/jobs/{done[0]}", method="GET")[0] == 200
+        refused = page.evaluate(f"client.run({json.dumps(QUICK['prompt'])}).catch((error) => error.code ?? String(error))")
+        assert "forbidden" in refused
+        job = job_of(ask(server, token, headers=ASYNC, body={"prompt": "[sim duration=1s queue=0s] lamp"}))
+        url = mint(server, token, job=job, origin=server.url)["events_url"]
+        page.evaluate(
+            "window.seen = []; window.source = new EventSource(" + json.dumps(url) + ");"
+            "for (const type of ['stage', 'image', 'completed']) source.addEventListener(type, () => seen.push(type));"
+            "source.addEventListener('error', () => seen.push(`error ${source.readyState}`)); null")
+        page.wait_for("seen.includes('completed')")
+        # It comes back once, is told that there is nothing more, and stays away.
+        page.wait_for("source.readyState === EventSource.CLOSED", 60)
+        assert page.evaluate("seen.filter((type) => type === 'completed').length") == 1
+        # A session is the page's own.
+        mine = page.evaluate(
+            "fetch('/v1/open', { method: 'POST', headers: { 'content-type': 'application/json', prefer: 'respond-async' },"
+            f" body: {json.dumps(json.dumps(QUICK))} }}).then((answer) => answer.json()).then((job) => job.job_id)")
+        assert page.evaluate(f"fetch('/v1/jobs/{mine}').then((answer) => answer.status)") == 200
+        assert get(server.port, f"/v1/jobs/{mine}")[0] == 404
 
 
 # Signed tokens

@@ -112,7 +112,8 @@ final class TokenDirectory: Service {
         }
     }
 
-    private func endWatched() {
+    /// Ends the responses whose token does not count any more.
+    func endWatched() {
         let now = self.now()
         let endings = self.state.withLock { state in
             let over = state.watches.keys.filter { state.tokens[$0]?.token.isGood(at: now) != true }
