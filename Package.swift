@@ -31,6 +31,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
+let jwtKit: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -51,6 +52,7 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", .upToNextMinor(from: "2.28.1")),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", .upToNextMinor(from: "2.13.0")),
         .package(url: "https://github.com/groue/GRDB.swift.git", .upToNextMinor(from: "7.10.0")),
+        .package(url: "https://github.com/vapor/jwt-kit.git", .upToNextMinor(from: "5.7.1")),
     ],
     targets: [
         // Bytes to frames and back. Knows nothing of images, upstreams or clients.
@@ -69,6 +71,10 @@ let package = Package(
             swiftSettings: strictSettings),
         // Who is let in, and how much of it: principals and limits. No I/O, no clock.
         .target(name: "Admission", dependencies: ["ImageGeneration", nioCore, crypto], swiftSettings: strictSettings),
+        // What credentials look like and whether they hold: static tokens, JWTs, tickets, session cookies. No I/O, no clock.
+        .target(
+            name: "Tokens", dependencies: ["StreamCodecs", "ImageGeneration", "Admission", nioCore, crypto, jwtKit],
+            swiftSettings: strictSettings),
         // Event log and image store, in memory and on disk.
         .target(
             name: "Storage",
@@ -91,7 +97,7 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "CMalloc", "StreamCodecs", "ImageGeneration", "Admission", "Providers", "Dialects", "Storage",
+                "CMalloc", "StreamCodecs", "ImageGeneration", "Admission", "Tokens", "Providers", "Dialects", "Storage",
                 "Transport",
                 "Web",
                 nioCore, nioPosix, nioTLS, nioSSL, nioHTTP1, nioHTTP2, nioHPACK, nioHTTPTypes, nioHTTPTypesHTTP1,
@@ -119,7 +125,7 @@ let package = Package(
         .executableTarget(
             name: "Safelight",
             dependencies: [
-                "CMalloc", "Gateway", "Simulator", "SQLiteStorage", "Storage", "Transport", "StreamCodecs",
+                "CMalloc", "Gateway", "Simulator", "SQLiteStorage", "Storage", "Transport", "StreamCodecs", "Tokens",
                 "ImageGeneration", nioCore, nioPosix, httpTypes,
                 hummingbirdCore, argumentParser, logging, serviceLifecycle, unixSignals,
             ], swiftSettings: strictSettings),
@@ -135,6 +141,10 @@ let package = Package(
         .testTarget(
             name: "AdmissionTests",
             dependencies: ["Admission", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore],
+            swiftSettings: strictSettings),
+        .testTarget(
+            name: "TokensTests",
+            dependencies: ["Tokens", "Admission", "StreamCodecs", "ImageGeneration", "GatewayTesting", nioCore],
             swiftSettings: strictSettings),
         .testTarget(
             name: "StorageTests",
@@ -165,8 +175,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Simulator", "Admission", "Providers", "Dialects", "Storage", "SQLiteStorage", "Transport",
-                "StreamCodecs",
+                "Gateway", "Simulator", "Admission", "Tokens", "Providers", "Dialects", "Storage", "SQLiteStorage",
+                "Transport", "StreamCodecs",
                 "ImageGeneration", "GatewayTesting", nioCore, nioEmbedded, nioPosix, httpTypes, hummingbirdCore,
                 logging, serviceLifecycle,
             ], swiftSettings: strictSettings),

@@ -65,6 +65,7 @@ package struct GatewayServer: Sendable {
 
     package let services: [any Service]
     private let recovery: JobRecovery?
+    private let tokens: TokenDirectory
 
     /// - Throws: what an operator must mend, each with a text of one line.
     package init(_ options: Options, logger: Logger) throws {
@@ -106,8 +107,10 @@ package struct GatewayServer: Sendable {
             services.append(images.keeper)
         }
         if let sender = core.webhooks { services.append(sender) }
+        services += [core.credentials.directory, core.credentials.issuers]
         services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
         self.services = services + [admin, main, reload, drain]
+        self.tokens = core.credentials.directory
         self.recovery = options.jobStore.map { jobs in
             JobRecovery(
                 store: jobs.store, supervisor: core.supervisor, live: tables.current, limits: core.limits,
@@ -117,7 +120,10 @@ package struct GatewayServer: Sendable {
 
     /// Goes on with what an earlier process left. To be awaited before the services run, so that nobody meets a job halfway.
     /// - Throws: `GatewayError` `storage_unavailable`.
-    package func recover() async throws { try await self.recovery?.run() }
+    package func recover() async throws {
+        try await self.tokens.refresh()
+        try await self.recovery?.run()
+    }
 }
 
 /// The parts of a gateway that share state.
@@ -130,6 +136,7 @@ private struct GatewayCore {
     /// Nil where nothing is stored that could be owed.
     let webhooks: WebhookSender?
     let limits: LimitGate
+    let credentials: Credentials
     let mainChannel: GatewayChannel
     let adminChannel: GatewayChannel
     let serverLogger: Logger
@@ -162,12 +169,16 @@ private struct GatewayCore {
             ledger: counts, now: { AdmissionTime(steady: steady(), wall: now()) }, logger: logger)
         self.limits = limits
         let streams = JobStreams(supervisor: supervisor, deliveries: self.deliveries, now: options.now)
+        let credentials = try Credentials(options, tables: tables, epoch: supervisor.epoch, logger: logger)
+        self.credentials = credentials
         let admission = JobAdmission(
-            supervisor: supervisor, keys: IdempotencyTable(), now: options.now, logger: logger)
+            supervisor: supervisor, keys: IdempotencyTable(), uses: credentials.uses, now: options.now, logger: logger)
         let responder = GatewayResponder(
             tables: tables,
             jobs: JobHandler(admission: admission, streams: streams, limits: limits, logger: logger),
-            ownJobs: JobEndpoint(streams: streams), images: images?.endpoint,
+            ownJobs: JobEndpoint(streams: streams, uses: credentials.uses), images: images?.endpoint,
+            authenticator: credentials.authenticator,
+            tickets: TicketEndpoint(keys: credentials.keys, supervisor: supervisor, now: options.now),
             showsPlayground: { tables.current.table.server.playground })
         self.mainChannel = GatewayChannel(
             limits: { Self.limits(options.limits, tables.current.table) }, ledger: ledger,
@@ -189,7 +200,10 @@ private struct GatewayCore {
                 if supervisor.isDraining { return .draining }
                 if options.jobStore?.isWritable() == false { return .storageRefusesWrites }
                 return images?.store.gauge.isWritable == false ? .storageRefusesWrites : .ready
-            }, upstreams: { tables.current.reports },
+            }, upstreams: { tables.current.reports }, access: { AdminAccess(tables.current.table.admin) },
+            jobs: { scope in
+                try await JobPage(scope).read(supervisor, scope: .everyone).response(supervisor, tables.current)
+            },
             webhooks: options.jobStore.map { jobs in
                 WebhookReport(outbox: jobs.outbox, targets: { tables.current.table.webhooks })
             })

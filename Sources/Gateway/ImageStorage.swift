@@ -20,7 +20,7 @@ struct ImageStorage: Sendable {
         } catch {
             throw problem(error.cause ?? error.message)
         }
-        guard let signer = URLSigner(secrets: try Self.secrets(images.secret, logger)) else {
+        guard let signer = URLSigner(secrets: try images.secret.read(logger)) else {
             throw problem("a signing secret needs at least 16 bytes")
         }
         self.keeper = ImageKeeper(
@@ -42,19 +42,6 @@ struct ImageStorage: Sendable {
             case .refusesWrites: logger.error("image store takes no pictures")
             case .takesWritesAgain: logger.notice("image store takes pictures again")
             }
-        }
-    }
-
-    private static func secrets(_ secret: RouteTable.SigningSecret, _ logger: Logger) throws -> [[UInt8]] {
-        switch secret {
-        case .given(let secrets):
-            return secrets.map { Array($0.reveal().utf8) }
-        case .generated(let file):
-            let slash = file.lastIndex(of: "/") ?? file.startIndex
-            let (bytes, isNew) = try KeyFile.readOrMake(
-                folder: String(file[..<slash]), name: String(file[file.index(after: slash)...]))
-            if isNew { logger.notice("signing secret made", metadata: ["file": "\(file)"]) }
-            return [bytes]
         }
     }
 }

@@ -8,17 +8,20 @@ package struct JobStorage: Sendable {
     package let store: any JobStore
     /// What jobs' ends owe to webhooks.
     package let outbox: any WebhookOutbox
+    /// Who may call.
+    package let tokens: any TokenStore
     /// Writes until it is told to stop; the last to be.
     package let service: any Service
     /// Whether jobs can be stored now.
     package let isWritable: @Sendable () -> Bool
 
     package init(
-        store: any JobStore, outbox: any WebhookOutbox, service: any Service,
+        store: any JobStore, outbox: any WebhookOutbox, tokens: any TokenStore, service: any Service,
         isWritable: @escaping @Sendable () -> Bool
     ) {
         self.store = store
         self.outbox = outbox
+        self.tokens = tokens
         self.service = service
         self.isWritable = isWritable
     }

@@ -177,6 +177,7 @@ private struct Ending: Sendable {
         let uploads: Int
     }
 
+    private let event: JobEvent
     private let terminal: String
     private let stage: Stage
     private let at: Timestamp
@@ -185,6 +186,7 @@ private struct Ending: Sendable {
     /// Nil when the event ends no job.
     init?(_ event: JobEvent, at: Timestamp, keepsPrompts: Bool) {
         guard let terminal = StoredJSON.terminal(event, keepsPrompts: keepsPrompts) else { return nil }
+        self.event = event
         self.terminal = terminal
         self.stage =
             switch event {
@@ -200,7 +202,8 @@ private struct Ending: Sendable {
 
     func apply(to job: JobID, _ db: Database) throws -> Effect {
         let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT number, uploads, terminal, notify FROM job WHERE id = ?"),
+            db.cachedStatement(
+                sql: "SELECT number, uploads, terminal, notify, principal, route, usage FROM job WHERE id = ?"),
             arguments: [job.text])
         guard let row else { throw SQLiteJobStore.noSuchJob }
         if let winner = row.text("terminal") {
@@ -217,6 +220,9 @@ private struct Ending: Sendable {
             self.terminal, self.at.milliseconds, self.stage.rawValue, self.stage == .completed, self.keepsPrompts,
             number,
         ])
+        try AccountRecords.book(
+            UsageAccount.Sums(self.event, usage: try row.text("usage").map { try StoredJSON.usage($0) }),
+            principal: row.text("principal"), route: try row.required("route"), at: self.at, db)
         if let endpoint = row.text("notify") {
             let message = WebhookMessage(id: WebhookMessage.newID(), endpoint: endpoint, job: job, dueAt: self.at)
             try SQLiteJobStore.enqueue(message, job: number, db)

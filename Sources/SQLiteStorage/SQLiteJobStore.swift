@@ -86,7 +86,7 @@ package final class SQLiteJobStore: JobStore, WebhookOutbox, Service {
 // MARK: - Opening
 
 extension SQLiteJobStore {
-    private static func makeFolder(of path: String) throws(SQLiteStoreError) {
+    static func makeFolder(of path: String) throws(SQLiteStoreError) {
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         do {
             if !folder.isEmpty { try StateFolder.make(folder) }
@@ -98,11 +98,15 @@ extension SQLiteJobStore {
         }
     }
 
-    private static func openPool(_ settings: Configuration) throws -> DatabasePool {
-        // SQLite would make it readable by everybody; the log and its index take over the database's mode.
-        let file = Glibc.open(settings.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
-        guard file >= 0 else { throw SQLiteStoreError(settings.path, .folder(SystemCode.text(errno))) }
+    /// SQLite would make it readable by everybody; the log and its index take over the database's mode.
+    static func makeFile(_ path: String) throws(SQLiteStoreError) {
+        let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        guard file >= 0 else { throw SQLiteStoreError(path, .folder(SystemCode.text(errno))) }
         Glibc.close(file)
+    }
+
+    private static func openPool(_ settings: Configuration) throws -> DatabasePool {
+        try self.makeFile(settings.path)
         var configuration = GRDB.Configuration()
         configuration.label = "job store"
         configuration.busyMode = .timeout(2)

@@ -6,7 +6,7 @@ import GRDB
 /// the first NUL.
 enum Schema {
     /// Raised with each migration; a database that says more was written by a newer version.
-    static let version = 2
+    static let version = 3
     /// "SFLT" in the header tells the database from any other.
     static let applicationID = 0x5346_4C54
 
@@ -21,6 +21,10 @@ enum Schema {
         migrator.registerMigration("2") { db in
             try db.execute(sql: self.notifications)
             try db.execute(sql: "PRAGMA user_version = 2")
+        }
+        migrator.registerMigration("3") { db in
+            try db.execute(sql: self.access)
+            try db.execute(sql: "PRAGMA user_version = 3")
         }
         return migrator
     }
@@ -128,5 +132,39 @@ enum Schema {
         ALTER TABLE webhook DROP COLUMN body;
         CREATE INDEX webhook_due ON webhook (endpoint, due_at) WHERE state = 0;
         ALTER TABLE webhook_attempt ADD COLUMN duration INTEGER NOT NULL DEFAULT 0;
+        """
+
+    /// Who may call, and what they have used. Of a token's secret there is a keyed hash; accounts outlive the jobs they sum up.
+    private static let access = """
+        CREATE TABLE token (
+          id TEXT PRIMARY KEY,
+          name TEXT NOT NULL,
+          digest TEXT NOT NULL,
+          scopes TEXT NOT NULL,
+          routes TEXT,
+          limits TEXT NOT NULL,
+          created_at INTEGER NOT NULL,
+          expires_at INTEGER,
+          revoked_at INTEGER
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE token_change (
+          id INTEGER PRIMARY KEY CHECK (id = 1),
+          value INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO token_change (id, value) VALUES (1, 0);
+
+        CREATE TABLE account (
+          day INTEGER NOT NULL,
+          principal TEXT NOT NULL,
+          route TEXT NOT NULL,
+          jobs INTEGER NOT NULL,
+          failures INTEGER NOT NULL,
+          images INTEGER NOT NULL,
+          input_tokens INTEGER NOT NULL,
+          output_tokens INTEGER NOT NULL,
+          cost INTEGER NOT NULL,
+          PRIMARY KEY (day, principal, route)
+        ) STRICT, WITHOUT ROWID;
         """
 }

@@ -62,7 +62,9 @@ struct GenerateCommand: AsyncParsableCommand {
         defer { transport.shutdown() }
         if let server = self.server {
             let root = server.hasSuffix("/") ? String(server.dropLast()) : server
-            let remote = RemoteGeneration(server: root, path: self.route ?? "/v1/generate", transport: transport)
+            let token = getenv("SAFELIGHT_TOKEN").map { String(cString: $0) }
+            let remote = RemoteGeneration(
+                server: root, path: self.route ?? "/v1/generate", token: token, transport: transport)
             try await self.show(remote.events(self.request))
             return
         }

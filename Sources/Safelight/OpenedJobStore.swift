@@ -31,6 +31,7 @@ enum OpenedJobStore {
                         logger.error("job store takes no jobs", metadata: ["reason": "\(health)"])
                     }
                 }))
-        return JobStorage(store: store, outbox: store, service: store, isWritable: { store.health == .writing })
+        return JobStorage(
+            store: store, outbox: store, tokens: store, service: store, isWritable: { store.health == .writing })
     }
 }

@@ -9,6 +9,8 @@ import Transport
 struct RemoteGeneration: Sendable {
     let server: String
     let path: String
+    /// What the gateway is shown; nil: nothing.
+    let token: String?
     let transport: any UpstreamTransport
 
     func events(_ request: ImageRequest) -> AsyncStream<GenerationEvent> {
@@ -19,6 +21,7 @@ struct RemoteGeneration: Sendable {
         var headers = HTTPFields()
         headers[.contentType] = "application/json"
         headers[.accept] = "text/event-stream"
+        if let token = self.token { headers[.authorization] = "Bearer \(token)" }
         session.send(
             UpstreamCall(
                 method: .post, url: self.server + self.path, headers: headers, body: [Self.body(request)],

@@ -155,7 +155,9 @@ def test_cancel_reaches_the_server(browser, developing):
     job = browser.evaluate("JSON.parse(sessionStorage.getItem('run')).job")
     browser.click("#cancel")
     browser.wait_for("document.querySelector('#label').textContent === 'Cancelled'")
-    snapshot = json.loads(get(server.port, f"/v1/jobs/{job}")[2])
+    # The page's session alone reaches its jobs.
+    assert get(server.port, f"/v1/jobs/{job}")[0] == 404
+    snapshot = json.loads(browser.evaluate(f"fetch('/v1/jobs/{job}').then((answer) => answer.text())"))
     assert snapshot["status"] == "cancelled" and snapshot["cancelled"]["reason"] == "client"
     server.wait_idle_jobs()
     assert len(upstream.calls) == 1

@@ -1,7 +1,7 @@
 /// Quantities of `routes.json` carry their unit; a bare number is refused where one of these is expected.
-enum ConfigurationUnits {
+package enum ConfigurationUnits {
     /// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"1d"`: a whole number and one unit.
-    static func duration(_ text: String) -> Duration? {
+    package static func duration(_ text: String) -> Duration? {
         let milliseconds: [String: Int64] = ["ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000]
         guard let (number, unit) = self.split(text), let factor = milliseconds[unit] else { return nil }
         let (product, overflow) = number.multipliedReportingOverflow(by: factor)

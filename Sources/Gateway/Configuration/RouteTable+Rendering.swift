@@ -8,9 +8,9 @@ extension RouteTable {
     /// a warning of the file, said once.
     package func rendered() -> String {
         let head = ["ROUTE", "METHOD", "PATH", "DIALECT", "OPERATION", "MODE", "LIMITS", "UPSTREAMS"]
-        let routes = Self.aligned([head] + self.routes.flatMap(\.rows))
+        let routes = TextTable.aligned([head] + self.routes.flatMap(\.rows))
         guard !self.webhooks.isEmpty else { return routes }
-        return routes + "\n" + Self.aligned([["WEBHOOK", "URL", "ROUTES"]] + self.webhooks.map(self.row))
+        return routes + "\n" + TextTable.aligned([["WEBHOOK", "URL", "ROUTES"]] + self.webhooks.map(self.row))
     }
 
     private func row(_ webhook: Webhook) -> [String] {
@@ -19,23 +19,6 @@ extension RouteTable {
             webhook.name + (webhook.unavailableReason == nil ? "" : " (unavailable)"), webhook.shownURL,
             routes.isEmpty ? "-" : routes.joined(separator: ", "),
         ]
-    }
-
-    private static func aligned(_ rows: [[String]]) -> String {
-        var widths: [Int] = []
-        for row in rows {
-            for (column, cell) in row.enumerated() {
-                if column == widths.count { widths.append(0) }
-                widths[column] = max(widths[column], cell.unicodeScalars.count)
-            }
-        }
-        return rows.map { row in
-            let cells = row.enumerated().map { column, cell in
-                column == row.count - 1
-                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.unicodeScalars.count)
-            }
-            return cells.joined(separator: "  ") + "\n"
-        }.joined()
     }
 }
 
@@ -89,5 +72,25 @@ extension RouteTable.Route {
 
     private static func text(_ target: RouteTable.Target) -> String {
         target.upstream.name + (target.upstream.unavailableReason == nil ? "" : " (unavailable)")
+    }
+}
+
+/// Rows of cells as lines of text, columns aligned.
+package enum TextTable {
+    package static func aligned(_ rows: [[String]]) -> String {
+        var widths: [Int] = []
+        for row in rows {
+            for (column, cell) in row.enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], cell.unicodeScalars.count)
+            }
+        }
+        return rows.map { row in
+            let cells = row.enumerated().map { column, cell in
+                column == row.count - 1
+                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.unicodeScalars.count)
+            }
+            return cells.joined(separator: "  ") + "\n"
+        }.joined()
     }
 }

@@ -2,12 +2,14 @@ package import Admission
 package import Dialects
 package import ImageGeneration
 package import StreamCodecs
+package import Tokens
 
 /// What `routes.json` means: checked, resolved, immutable. A reload makes a new table and swaps it whole; a job keeps
 /// the route it began with.
 package struct RouteTable: Sendable {
     package let server: Server
     package let admin: Admin
+    package let auth: Auth
     package let storage: Storage
     /// In the order of the file, as are the two below; also those no route names.
     package let webhooks: [Webhook]
@@ -20,11 +22,12 @@ package struct RouteTable: Sendable {
     private let paths: RoutePaths
 
     init(
-        server: Server, admin: Admin, storage: Storage, webhooks: [Webhook], upstreams: [Upstream],
+        server: Server, admin: Admin, auth: Auth, storage: Storage, webhooks: [Webhook], upstreams: [Upstream],
         limits: [String: [LimitRule]], costs: CostTable, routes: [Route]
     ) {
         self.server = server
         self.admin = admin
+        self.auth = auth
         self.storage = storage
         self.webhooks = webhooks
         self.upstreams = upstreams
@@ -32,6 +35,14 @@ package struct RouteTable: Sendable {
         self.costs = costs
         self.routes = routes
         self.paths = RoutePaths(routes)
+    }
+
+    /// Claims that limits go by.
+    package var limitingClaims: Set<String> {
+        Set(
+            self.limits.values.joined().compactMap { rule in
+                if case .claim(let name) = rule.scope { name } else { nil }
+            })
     }
 
     /// The routes of a request path (as it stands before `?`, not decoded), first match first. Nil: 404.
@@ -70,6 +81,22 @@ package struct RouteTable: Sendable {
 
     package struct Admin: Sendable {
         package let listen: ListenAddress
+        /// Any of these opens the listener. Empty: on loopback nothing is asked for.
+        package let tokens: [Secret]
+    }
+
+    package struct Auth: Sendable {
+        package let issuers: [Issuer]
+        package let ticketSecret: SigningSecret
+        /// The longest a ticket is good for.
+        package let ticketLifetime: Duration
+
+        /// Whose signed tokens count.
+        package struct Issuer: Hashable, Sendable {
+            package let policy: TokenClaims.Policy
+            package let keySetURL: String
+            package let algorithms: Set<SignatureAlgorithm>
+        }
     }
 
     package struct Storage: Sendable {
@@ -98,7 +125,7 @@ package struct RouteTable: Sendable {
         }
     }
 
-    /// The keys of signed URLs.
+    /// Keys by which the gateway recognises what it has signed.
     package enum SigningSecret: Sendable, Equatable {
         /// The first signs, all verify. At least one.
         case given([Secret])
@@ -170,6 +197,8 @@ package struct RouteTable: Sendable {
         package let allow: Allowance
         package let unsupported: UnsupportedPolicy
         package let auth: RouteAuth
+        /// What a credential must allow, all of it.
+        package let scopes: Set<String>
         /// In the order of the file; empty: none.
         package let limits: [LimitRule]
         package let delivery: Delivery
@@ -185,7 +214,8 @@ package struct RouteTable: Sendable {
             name: String, location: Location, dialect: String, traits: DialectTraits, endpoints: [DialectEndpoint],
             operation: ImageRequest.Operation, mode: RouteMode, match: Match, upstreams: [Target],
             defaults: RequestFields?, force: RequestFields?, allow: Allowance, unsupported: UnsupportedPolicy,
-            auth: RouteAuth, limits: [LimitRule], delivery: Delivery, commit: Duration, onDisconnect: DisconnectPolicy,
+            auth: RouteAuth, scopes: Set<String>, limits: [LimitRule], delivery: Delivery, commit: Duration,
+            onDisconnect: DisconnectPolicy,
             inputURLs: InputURLs, intent: PictureIntent, notify: String?, heartbeat: Heartbeat
         ) {
             self.name = name
@@ -202,6 +232,7 @@ package struct RouteTable: Sendable {
             self.allow = allow
             self.unsupported = unsupported
             self.auth = auth
+            self.scopes = scopes
             self.limits = limits
             self.delivery = delivery
             self.commit = commit

@@ -45,7 +45,8 @@ extension RouteTableBuilder {
                 models: reader[\.allow?.value.models]?.value.map { ModelPattern($0.value) }),
             // Dialects that need single writes serve clients that cannot show a refusal either (design: same list).
             unsupported: reader[\.unsupported]?.value ?? (dialect.traits.isolatedWrites ? .nearest : .refuse),
-            auth: reader[\.auth]?.value ?? .required, limits: rules, delivery: delivery,
+            auth: reader[\.auth]?.value ?? .required,
+            scopes: Set(reader[\.scopes]?.value.map(\.value) ?? []), limits: rules, delivery: delivery,
             commit: reader[\.commit]?.value ?? .seconds(2),
             onDisconnect: reader[\.onDisconnect]?.value ?? grace.map { .grace(.milliseconds($0)) } ?? .continue,
             inputURLs: reader[\.inputURLs]?.value ?? .refuse,
@@ -53,25 +54,6 @@ extension RouteTableBuilder {
             heartbeat: RouteTable.Heartbeat(
                 every: reader[\.heartbeat?.value.every]?.value ?? .seconds(15),
                 style: reader[\.heartbeat?.value.style]?.value))
-    }
-
-    private mutating func checkAuth(_ reader: RouteReader) {
-        let place = reader.place(.auth, reader[\.auth]?.place)
-        guard reader.has(.auth) else {
-            self.report(
-                "auth \"required\" (the default) is not available yet; expected \"auth\": \"public\"", at: place)
-            return
-        }
-        guard let auth = reader[\.auth] else { return }
-        if auth.value != .public {
-            self.report("auth \"\(auth.value.rawValue)\" is not available yet; expected \"public\"", at: place)
-        } else if !reader.has(.limits), reader[\.publicWithoutLimits]?.value != true,
-            reader[\.publicWithoutLimits] != nil || !reader.has(.publicWithoutLimits)
-        {
-            self.report(
-                "a public route needs \"limits\" or \"public_without_limits\": true",
-                at: reader.place(.publicWithoutLimits, reader[\.publicWithoutLimits]?.place))
-        }
     }
 
     private mutating func location(_ reader: RouteReader) -> RouteTable.Location? {

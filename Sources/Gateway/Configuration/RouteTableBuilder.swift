@@ -20,6 +20,7 @@ struct RouteTableBuilder {
     mutating func build() -> RouteTable {
         let server = self.server()
         let admin = self.admin(beside: server.listen)
+        let auth = self.auth()
         let storage = self.storage()
         let webhooks = self.webhooks()
         let upstreams = self.upstreams()
@@ -27,7 +28,7 @@ struct RouteTableBuilder {
         let limits = self.limits()
         let routes = self.routes(upstreams: upstreams, limits: limits)
         return RouteTable(
-            server: server, admin: admin, storage: storage, webhooks: webhooks,
+            server: server, admin: admin, auth: auth, storage: storage, webhooks: webhooks,
             upstreams: upstreams.compactMap(\.upstream), limits: limits, costs: self.costs(), routes: routes)
     }
 
@@ -76,17 +77,18 @@ struct RouteTableBuilder {
     private mutating func admin(beside listen: ListenAddress) -> RouteTable.Admin {
         let given = self.file.admin?.value.listen
         let address = given?.value ?? ListenAddress(host: "127.0.0.1", port: 9090)
-        if let given, !address.isLoopback {
+        let tokens = self.adminTokens()
+        if let given, !address.isLoopback, tokens.isEmpty {
             self.report(
-                "an admin listener off loopback needs \"token\", which is not available yet; expected a loopback"
-                    + " address such as \"127.0.0.1:9090\", found \"\(address)\"", at: given.place)
+                "an admin listener off loopback needs a \"token\" that is set; found \"\(address)\" without one",
+                at: given.place)
         }
         if address == listen, address.port != 0,
             let place = given?.place ?? self.file.server?.value.listen?.place
         {
             self.report("server.listen and admin.listen are both \"\(address)\"; expected two addresses", at: place)
         }
-        return RouteTable.Admin(listen: address)
+        return RouteTable.Admin(listen: address, tokens: tokens)
     }
 
     private mutating func storage() -> RouteTable.Storage {
@@ -95,7 +97,8 @@ struct RouteTableBuilder {
         if let given = storage?.images?.value, let disk = given.disk {
             images = RouteTable.Storage.Images(
                 disk: self.surroundings.resolve(disk.value), prefix: given.prefix?.value ?? "generated-images",
-                urlLifetime: given.urlLifetime?.value ?? .seconds(3600), secret: self.signingSecret(given.secret))
+                urlLifetime: given.urlLifetime?.value ?? .seconds(3600),
+                secret: self.signingSecret(given.secret, name: "image-urls", of: "URLs"))
         }
         let jobs = storage?.jobs?.value
         return RouteTable.Storage(
@@ -105,28 +108,5 @@ struct RouteTableBuilder {
                     retention: jobs?.retention?.value ?? .seconds(86_400),
                     keepsPrompts: jobs?.keepPrompts?.value ?? true)
             }, images: images, memoryBytes: storage?.memory?.value ?? 512 << 20)
-    }
-
-    private mutating func signingSecret(_ references: Located<[SecretReference]>?) -> RouteTable.SigningSecret {
-        let file = self.surroundings.resolve("var/keys/image-urls")
-        guard let references else { return .generated(file: file) }
-        var secrets: [Secret] = []
-        for reference in references.value {
-            do {
-                let secret = try self.surroundings.secret(reference)
-                secrets.append(secret)
-                if secret.reveal().utf8.count < 16 {
-                    self.report(
-                        "expected a signing secret of at least 16 bytes, found a shorter one", at: references.place)
-                }
-            } catch {
-                self.report("\(error.reason)", at: references.place, .warning)
-            }
-        }
-        if secrets.isEmpty, !references.value.isEmpty {
-            let message = "no secret is set; URLs are signed with one made once in \(ConfigurationText.quoted(file))"
-            self.report(message, at: references.place, .warning)
-        }
-        return secrets.isEmpty ? .generated(file: file) : .given(secrets)
     }
 }

@@ -29,8 +29,10 @@ extension RoutesFile {
         package let allow: Located<Allowance>?
         /// What happens to wishes the upstream cannot fulfil. Default `refuse`; `nearest` where the dialect says so.
         package let unsupported: Located<UnsupportedPolicy>?
-        /// Who may call. Default `required`, which this release does not have.
+        /// Who may call. Default `required`.
         package let auth: Located<RouteAuth>?
+        /// What a credential must allow, all of it.
+        package let scopes: Located<[Located<String>]>?
         /// Names of `limits` that apply.
         package let limits: Located<[Located<String>]>?
         /// Says that a public route without limits is meant. Default false.
@@ -65,10 +67,6 @@ extension RoutesFile {
             case onDisconnect = "on_disconnect"
             case inputURLs = "input_urls"
             case intent, notify, timeouts, heartbeat
-
-            package static let later: [Key: LaterForm] = [
-                .scopes: .list(.text)
-            ]
         }
     }
 
@@ -134,6 +132,7 @@ extension RoutesFile.Route: ConfigurationObject {
         self.allow = reader.read(.allow, .object(RoutesFile.Allowance.self))
         self.unsupported = reader.read(.unsupported, .choice(UnsupportedPolicy.self))
         self.auth = reader.read(.auth, .choice(RouteAuth.self))
+        self.scopes = reader.read(.scopes, .list(of: .scope, minimum: 1))
         self.limits = reader.read(.limits, .list(of: .word, minimum: 1))
         self.publicWithoutLimits = reader.read(.publicWithoutLimits, .boolean)
         self.delivery = reader.read(.delivery, .choice(Delivery.self))

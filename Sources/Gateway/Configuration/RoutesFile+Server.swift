@@ -72,14 +72,12 @@ extension RoutesFile {
 
     /// `admin`
     package struct Admin: Sendable {
-        /// Default `127.0.0.1:9090`. Only loopback in this release. Needs a restart to change.
+        /// Default `127.0.0.1:9090`. Needs a restart to change.
         package let listen: Located<ListenAddress>?
+        /// What operators show, each of a list. Required off loopback.
+        package let token: Located<[SecretReference]>?
 
-        package enum Key: String, ConfigurationKey {
-            case listen, token
-
-            package static let later: [Key: LaterForm] = [.token: .secret]
-        }
+        package enum Key: String, ConfigurationKey { case listen, token }
     }
 
     /// `storage`
@@ -169,6 +167,7 @@ extension RoutesFile.Connections: ConfigurationObject {
 extension RoutesFile.Admin: ConfigurationObject {
     init(_ reader: ObjectReader<Key>) {
         self.listen = reader.read(.listen, .listenAddress)
+        self.token = reader.read(.token, .secret)
     }
 }
 

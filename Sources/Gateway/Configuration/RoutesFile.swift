@@ -5,6 +5,8 @@ package struct RoutesFile: Sendable {
     package let server: Located<Server>?
     /// The listener for operators.
     package let admin: Located<Admin>?
+    /// Who is believed to be whom: issuers of signed tokens, and tickets.
+    package let auth: Located<Auth>?
     /// Lists of limits by name, for routes and tokens to name.
     package let limits: Located<[NamedEntry<[Located<Limit>]>]>?
     /// What pictures weigh in limits of `cost`.
@@ -28,14 +30,6 @@ package struct RoutesFile: Sendable {
         case server, admin, auth, limits, costs, storage, webhooks, upstreams, groups
         case routeDefaults = "route_defaults"
         case routes
-
-        package static let later: [Key: LaterForm] = [
-            .auth: .object([
-                "jwt": .list(
-                    .object(["issuer": .text, "audience": .text, "jwks_url": .text, "algorithms": .list(.text)])),
-                "tickets": .object(["secret": .secret, "lifetime": .duration]),
-            ])
-        ]
     }
 }
 
@@ -44,6 +38,7 @@ extension RoutesFile: ConfigurationObject {
         _ = reader.read(.schema, .text())
         self.server = reader.read(.server, .object(Server.self))
         self.admin = reader.read(.admin, .object(Admin.self))
+        self.auth = reader.read(.auth, .object(Auth.self))
         self.limits = reader.read(.limits, .named(.list(of: .object(Limit.self), minimum: 1)))
         self.costs = reader.read(.costs, .object(Costs.self))
         self.storage = reader.read(.storage, .object(Storage.self))

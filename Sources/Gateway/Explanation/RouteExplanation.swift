@@ -26,7 +26,7 @@ package struct RouteExplanation: Sendable {
         let plan = decision.plan
         var lines = [
             ("route", "\(decision.route.name) (\(decision.route.dialect), \(decision.route.operation.rawValue))"),
-            ("limits", Self.limits(decision.route)),
+            ("access", Self.access(decision.route)), ("limits", Self.limits(decision.route)),
             ("upstream", Self.upstream(plan)),
             ("after it", Self.fallbacks(decision.route, plan)),
         ]
@@ -70,6 +70,11 @@ package struct RouteExplanation: Sendable {
             }
         }
         throw first ?? GatewayError(.invalidParameter, "The request cannot be read.")
+    }
+
+    private static func access(_ route: RouteTable.Route) -> String {
+        let scopes = route.auth == .required ? route.scopes.sorted() : []
+        return route.auth.rawValue + (scopes.isEmpty ? "" : ", scopes \(scopes.joined(separator: ", "))")
     }
 
     private static func limits(_ route: RouteTable.Route) -> String {

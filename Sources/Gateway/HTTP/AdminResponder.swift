@@ -5,12 +5,15 @@ import ImageGeneration
 import NIOCore
 import StreamCodecs
 
-/// The operators' listener. It names only loopback hosts and answers no page's request, so that a browser on the same machine cannot
-/// be used to reach it.
+/// The operators' listener. On loopback it goes by no other name and answers no page of another origin, so that a browser on the same
+/// machine cannot be used to reach it; where a token is configured, it asks for that.
 struct AdminResponder: Sendable {
     let gauges: @Sendable () -> GatewayGauges
     let readiness: @Sendable () -> Readiness
     let upstreams: @Sendable () -> [LiveTable.UpstreamReport]
+    let access: @Sendable () -> AdminAccess
+    /// A page of everybody's jobs.
+    let jobs: @Sendable (RequestScope) async throws -> DialectResponse
     /// Nil where no webhook can be.
     var webhooks: WebhookReport?
 
@@ -37,8 +40,10 @@ struct AdminResponder: Sendable {
     }
 
     private func answer(_ request: Request, _ scope: RequestScope) async -> DialectResponse {
-        guard Self.isLocal(request.head.authority), scope.headers[.origin] == nil else {
-            return GatewayResponder.failure(GatewayError(.forbidden, "This listener answers its own host only."))
+        do throws(GatewayError) {
+            try self.access().check(scope)
+        } catch {
+            return GatewayResponder.failure(error)
         }
         guard scope.method == .get || scope.method == .head else {
             return GatewayResponder.failure(GatewayError(.methodNotAllowed, "This is read with GET."))
@@ -47,6 +52,13 @@ struct AdminResponder: Sendable {
         case "/healthz": return self.health(.ready)
         case "/readyz": return self.health(self.readiness())
         case "/upstreams": return Self.document { UpstreamListing.write(self.upstreams(), into: &$0) }
+        case "/jobs":
+            do {
+                return try await self.jobs(scope)
+            } catch {
+                return GatewayResponder.failure(
+                    error as? GatewayError ?? GatewayError(.internal, "The gateway failed.", cause: "\(error)"))
+            }
         case "/webhooks":
             guard let webhooks = self.webhooks else {
                 return GatewayResponder.failure(GatewayError(.notFound, "Webhooks need storage.jobs."))
@@ -69,12 +81,5 @@ struct AdminResponder: Sendable {
         fields[.contentType] = "application/json"
         fields[.cacheControl] = "no-store"
         return DialectResponse(status: 200, headers: fields, body: json.buffer)
-    }
-
-    private static func isLocal(_ authority: String?) -> Bool {
-        guard let authority = authority?.lowercased() else { return false }
-        let host =
-            authority.hasPrefix("[") ? authority.prefix { $0 != "]" }.dropFirst() : authority.prefix { $0 != ":" }
-        return ListenAddress(host: String(host), port: 0).isLoopback
     }
 }

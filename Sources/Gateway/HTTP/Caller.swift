@@ -1,5 +1,6 @@
 import Admission
 import ImageGeneration
+import Storage
 import StreamCodecs
 
 /// Who asks, and from where. Without credentials everybody is nobody: their jobs are reached by id alone, their lists are empty.
@@ -27,7 +28,32 @@ struct Caller: Sendable {
     /// Within what idempotency keys are told apart: the principal, for nobody the client's address.
     var idempotencyScope: String { self.owner.map { "principal \($0)" } ?? "address \(self.addressText)" }
 
-    func mayReach(_ job: JobView) -> Bool { job.owner == nil || job.owner == self.owner }
+    func mayReach(_ job: JobView) -> Bool {
+        job.owner == nil || job.owner == self.owner || self.principal.isAdministrator
+    }
+
+    /// The job, for its owner, an administrator, and whoever has a ticket for it; nobody's for everybody.
+    /// - Throws: `not_found`, also for a job of somebody else; `forbidden` for a ticket that is for another job, whether or not there is
+    ///   this one, or for a job that has been over for a while.
+    func reach(_ job: JobView?, _ id: JobID?, at now: Timestamp) throws(GatewayError) -> JobView {
+        let bound = self.principal.ticket?.bounds.job
+        if let bound, bound != id?.text { throw GatewayError(.forbidden, "The ticket is for another job.") }
+        guard let job, self.mayReach(job) else { throw GatewayError(.notFound, "There is no such job.") }
+        if bound != nil, let end = job.log.standing.terminal?.at,
+            now.milliseconds - end.milliseconds > Self.ticketGraceMilliseconds
+        {
+            throw GatewayError(.forbidden, "The ticket was for this job's time.")
+        }
+        return job
+    }
+
+    /// For so long after a job's end its ticket shows it: to a page that lost the stream just before.
+    private static let ticketGraceMilliseconds: Int64 = 60_000
+
+    /// - Throws: `forbidden` for a ticket: many pages may have one of the same maker's.
+    func mayList() throws(GatewayError) {
+        if self.principal.kind == .ticket { throw GatewayError(.forbidden, "A ticket shows no lists.") }
+    }
 
     // MARK: Limits
 
@@ -44,7 +70,9 @@ struct Caller: Sendable {
     }
 
     private var principalSubject: LimitSubject {
-        self.principal.id.map { LimitSubject(name: "principal \($0)") } ?? self.addressSubject
+        // Whoever throws the cookie away gets another.
+        if self.principal.kind == .session { return self.addressSubject }
+        return self.principal.id.map { LimitSubject(name: "principal \($0)") } ?? self.addressSubject
     }
 
     /// An IPv6 host commands a /64.

@@ -1,3 +1,4 @@
+import Admission
 import Dialects
 import HTTPTypes
 import HummingbirdCore
@@ -13,6 +14,8 @@ struct GatewayResponder: Sendable {
     let jobs: JobHandler
     let ownJobs: JobEndpoint
     let images: ImageEndpoint?
+    let authenticator: Authenticator
+    let tickets: TicketEndpoint
     /// Whether the page at `/` is served.
     let showsPlayground: @Sendable () -> Bool
 
@@ -20,11 +23,20 @@ struct GatewayResponder: Sendable {
         _ request: Request, writer: consuming ResponseWriter, channel: any Channel, connection: ClientConnection
     ) async throws {
         let live = self.tables.current
-        let scope = RequestScope(request, connection: connection, edge: live.edge)
+        var scope = RequestScope(request, connection: connection, edge: live.edge)
         if let fields = scope.edge.origins.preflight(scope) {
             return try await writer.writeResponse(HTTPResponse(status: .noContent, headerFields: fields))
         }
-        switch EndpointMatch.find(scope.method, path: scope.path, in: live.table) {
+        let lookup = EndpointMatch.find(scope.method, path: scope.path, in: live.table)
+        do throws(GatewayError) {
+            scope.principal = try self.principal(scope, lookup, live.table)
+        } catch {
+            await RequestBodyReader.discard(request, connection: connection)
+            return try await writer.writeWhole(Self.refusal(error, scope, lookup), for: scope)
+        }
+        let watch = self.authenticator.watch(scope.principal, channel)
+        defer { watch?.giveUp() }
+        switch lookup {
         case .found(let match):
             try await self.configured(request, scope, match, live, writer, channel)
         case .wrongMethod(let dialect, let allowed):
@@ -34,9 +46,11 @@ struct GatewayResponder: Sendable {
             try await writer.writeWhole(response, for: scope)
         case .unknown where JobEndpoint.isResponsible(for: scope.path):
             try await self.ownJobs.respond(scope, live, writer: writer, channel: channel)
+        case .unknown where scope.path == TicketEndpoint.path:
+            try await self.tickets.respond(request, scope, live, writer: writer)
         case .unknown:
             if let images = self.images, let name = ImageEndpoint.name(in: scope.path) {
-                try await images.respond(scope, name: name, requester: .nobody, writer: writer)
+                try await images.respond(scope, name: name, requester: ImageRequester(scope.principal), writer: writer)
             } else {
                 try await writer.writeWhole(self.own(scope, live), for: scope)
             }
@@ -54,6 +68,42 @@ struct GatewayResponder: Sendable {
             let calls = JobCallHandler(streams: self.jobs.streams)
             try await calls.respond(scope, match, live, writer: writer, channel: channel)
         }
+    }
+
+    // MARK: Who asks
+
+    private func principal(
+        _ scope: RequestScope, _ lookup: EndpointMatch.Lookup, _ table: RouteTable
+    ) throws(GatewayError) -> Principal {
+        switch lookup {
+        case .found(let match):
+            let routes = match.candidates.routes
+            let principal = try self.authenticator.principal(scope, routes[0].auth, table)
+            let isAllowed = match.endpoint.action.createsJobs ? Principal.mayCreate : Principal.mayAsk
+            guard routes.contains(where: { isAllowed(principal)($0) }) else { throw Principal.refusal }
+            return principal
+        case .wrongMethod:
+            return .nobody
+        case .unknown:
+            guard let demand = Self.demand(scope) else { return .nobody }
+            return try self.authenticator.principal(scope, demand, table)
+        }
+    }
+
+    /// What the gateway's own paths ask for; nil where it does not matter who asks.
+    private static func demand(_ scope: RequestScope) -> RouteAuth? {
+        if scope.path == TicketEndpoint.path { return .required }
+        if JobEndpoint.isResponsible(for: scope.path) { return .optional }
+        // A signed URL needs nobody.
+        if ImageEndpoint.name(in: scope.path) != nil { return scope.rawQuery == nil ? .optional : .public }
+        return nil
+    }
+
+    private static func refusal(
+        _ error: GatewayError, _ scope: RequestScope, _ lookup: EndpointMatch.Lookup
+    ) -> DialectResponse {
+        if case .found(let match) = lookup { return match.dialect.render(error, requestID: scope.id) }
+        return Self.failure(error)
     }
 
     // MARK: The gateway's own paths
@@ -110,7 +160,14 @@ struct GatewayResponder: Sendable {
             throw GatewayError(.methodNotAllowed, "The page is fetched with GET.")
         }
         if isList { return PlaygroundRoutes.response(live) }
-        return asset.map { asset in PlaygroundRoutes.response(asset, ifNoneMatch: scope.headers[.ifNoneMatch]) }
+        guard let asset else { return nil }
+        var response = PlaygroundRoutes.response(asset, ifNoneMatch: scope.headers[.ifNoneMatch])
+        // The page's own jobs are then nobody else's.
+        if scope.path == "/" {
+            response.headers[.setCookie] = self.authenticator.newSessionCookie(
+                scope, isSecure: live.publicURL.hasPrefix("https://"))
+        }
+        return response
     }
 
     static func failure(_ error: GatewayError) -> DialectResponse {
@@ -118,6 +175,7 @@ struct GatewayResponder: Sendable {
         fields[.contentType] = "application/problem+json"
         if let wait = error.retryAfterMilliseconds { fields[.retryAfter] = String(max(1, wait / 1000)) }
         if error.code == .methodNotAllowed { fields[.allow] = "GET, HEAD" }
+        if error.code == .unauthorized { fields[.wwwAuthenticate] = "Bearer realm=\"safelight\"" }
         return DialectResponse(status: error.code.status, headers: fields, body: PlainErrorResponse.body(error))
     }
 }
@@ -130,5 +188,14 @@ extension ResponseWriter {
         for field in scope.responseHeaders { fields[field.name] = field.value }
         fields[.contentLength] = String(response.body.readableBytes)
         try await self.writeResponse(HTTPResponse(status: .init(code: response.status), headerFields: fields))
+    }
+}
+
+extension DialectEndpoint.Action {
+    fileprivate var createsJobs: Bool {
+        switch self {
+        case .create, .createStreaming, .submit: true
+        case .snapshot, .answer, .stream, .cancel, .list, .describe: false
+        }
     }
 }

@@ -3,11 +3,13 @@ import HTTPTypes
 import HummingbirdCore
 import ImageGeneration
 import NIOCore
+import Storage
 import StreamCodecs
 
 /// The gateway's own calls about jobs, below `/v1/jobs`, whatever dialect they came by.
 struct JobEndpoint: Sendable {
     let streams: JobStreams
+    let uses: TicketUses
 
     /// One of the calls, found by its path.
     enum Call: Equatable {
@@ -82,9 +84,8 @@ struct JobEndpoint: Sendable {
 
     /// - Throws: `not_found`, also for a job of somebody else.
     func job(_ id: JobID, _ scope: RequestScope) async throws(GatewayError) -> JobView {
-        guard let job = try await self.streams.supervisor.job(id), Caller(scope).mayReach(job) else {
-            throw GatewayError(.notFound, "There is no such job.")
-        }
+        let job = try Caller(scope).reach(
+            try await self.streams.supervisor.job(id), id, at: self.streams.now())
         job.running?.noteRead()
         return job
     }
@@ -93,13 +94,10 @@ struct JobEndpoint: Sendable {
 
     private func list(_ scope: RequestScope, _ live: LiveTable) async -> DialectResponse {
         do {
-            let page = try await JobPage(scope).read(self.streams.supervisor, Caller(scope))
-            var response = UnifiedSnapshot.response(
-                page.jobs.map {
-                    (self.streams.supervisor.payloads.snapshot(of: $0), $0.encoderContext(publicURL: live.publicURL))
-                }, nextCursor: page.next)
-            response.headers[.cacheControl] = "no-store"
-            return response
+            try Caller(scope).mayList()
+            return try await JobPage(scope).read(
+                self.streams.supervisor, scope: .principal(Caller(scope).owner)
+            ).response(self.streams.supervisor, live)
         } catch {
             return GatewayResponder.failure(error)
         }
@@ -131,6 +129,7 @@ struct JobEndpoint: Sendable {
         do {
             let job = try await self.job(id, scope)
             plan = await self.streams.plan(job, try self.wish(job, scope, live))
+            try self.uses.take(scope.principal, now: self.streams.now())
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }

@@ -1,4 +1,5 @@
 import Dialects
+import HTTPTypes
 import ImageGeneration
 import Storage
 
@@ -32,17 +33,33 @@ struct JobPage: Sendable {
             .invalidParameter, "status must be one of \(Self.statuses.joined(separator: ", ")).", parameter: "status")
     }
 
+    struct Content: Sendable {
+        let jobs: [JobView]
+        let next: String?
+    }
+
     /// Newest first; empty for nobody.
     /// - Parameter routes: names; empty for all.
     /// - Throws: `storage_unavailable`.
     func read(
-        _ supervisor: JobSupervisor, _ caller: Caller, routes: Set<String> = []
-    ) async throws(GatewayError) -> (jobs: [JobView], next: String?) {
+        _ supervisor: JobSupervisor, scope: HistoryQuery.Scope, routes: Set<String> = []
+    ) async throws(GatewayError) -> Content {
         let page = try await supervisor.history(
             HistoryQuery(
-                scope: .principal(caller.owner), stages: self.stages, routes: routes, cursor: self.cursor,
-                limit: self.limit))
-        return (page.jobs, page.next?.text)
+                scope: scope, stages: self.stages, routes: routes, cursor: self.cursor, limit: self.limit))
+        return Content(jobs: page.jobs, next: page.next?.text)
+    }
+}
+
+extension JobPage.Content {
+    /// In the gateway's own form.
+    func response(_ supervisor: JobSupervisor, _ live: LiveTable) -> DialectResponse {
+        var response = UnifiedSnapshot.response(
+            self.jobs.map {
+                (supervisor.payloads.snapshot(of: $0), $0.encoderContext(publicURL: live.publicURL))
+            }, nextCursor: self.next)
+        response.headers[.cacheControl] = "no-store"
+        return response
     }
 }
 

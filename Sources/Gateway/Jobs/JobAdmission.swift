@@ -10,6 +10,7 @@ import NIOCore
 struct JobAdmission: Sendable {
     let supervisor: JobSupervisor
     let keys: IdempotencyTable
+    let uses: TicketUses
     let now: @Sendable () -> Timestamp
     let logger: Logger
 
@@ -69,8 +70,10 @@ struct JobAdmission: Sendable {
         do throws(GatewayError) {
             decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
             decision.plan.uploads = body
+            guard scope.principal.mayCreate(on: decision.route) else { throw Principal.refusal }
+            try scope.principal.checkBounds(decoded.image, resolved: decision.plan.request)
             try await scope.limits?.weigh(decision.plan)
-            switch try await self.supervisor.accept(decision.plan, self.terms(idempotency, mode, scope, match)) {
+            switch try await self.accept(decision.plan, self.terms(idempotency, mode, scope, match), scope.principal) {
             case .started(let started): job = started
             case .existing(let id): return try await self.existing(id, decoded, scope, match)
             }
@@ -87,6 +90,21 @@ struct JobAdmission: Sendable {
             ])
         return Admitted(
             job: JobView(job), route: decision.route, mode: mode, patience: decoded.patienceMilliseconds)
+    }
+
+    /// A ticket is used up by jobs that begin, by nothing else.
+    private func accept(
+        _ plan: JobPlan, _ terms: AcceptanceTerms, _ principal: Principal
+    ) async throws(GatewayError) -> JobSupervisor.Acceptance {
+        try self.uses.take(principal, now: self.now())
+        do throws(GatewayError) {
+            let acceptance = try await self.supervisor.accept(plan, terms)
+            if case .existing = acceptance { self.uses.giveBack(principal) }
+            return acceptance
+        } catch {
+            self.uses.giveBack(principal)
+            throw error
+        }
     }
 
     private func terms(
@@ -119,9 +137,8 @@ struct JobAdmission: Sendable {
         _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
     ) async throws(GatewayError) -> Admitted? {
         guard let text = scope.headers[.lastEventID], let event = EventID(text) else { return nil }
-        guard let job = try await self.supervisor.job(event.job), Caller(scope).mayReach(job) else {
-            throw GatewayError(.notFound, "The job of this Last-Event-ID is not known.")
-        }
+        let job = try Caller(scope).reach(
+            try await self.supervisor.job(event.job), event.job, at: self.now())
         // The body says at most how the client wants to be answered; an id is a matter of streams.
         let asked = (try? self.decode(scope, match, body))?.mode ?? .stream
         return Admitted(

@@ -62,7 +62,7 @@ extension JobAssembler {
                 return image
             },
             failures: failures.sorted { $0.imageIndex < $1.imageIndex }, usage: self.usage,
-            upstream: self.upstream.name,
+            cost: self.plan.pictureCost.map { $0 * Double(images.count) }, upstream: self.upstream.name,
             model: self.model ?? self.upstream.model ?? self.request.model ?? "",
             timings: Timings(
                 queued: self.elapsed(since: self.createdAt, began),

@@ -65,9 +65,13 @@ struct JobCallHandler: Sendable {
 
     /// - Throws: `not_found`, also for a job of somebody else or of another path.
     private func job(_ scope: RequestScope, _ match: EndpointMatch) async throws(GatewayError) -> JobView {
-        guard let id = match.id.flatMap({ JobID($0) }), let job = try await self.streams.supervisor.job(id),
-            Caller(scope).mayReach(job), match.candidates.routes.contains(where: { $0.name == job.route })
-        else { throw GatewayError(.notFound, "There is no such job.") }
+        let id = match.id.flatMap { JobID($0) }
+        var found: JobView?
+        if let id { found = try await self.streams.supervisor.job(id) }
+        let job = try Caller(scope).reach(found, id, at: self.streams.now())
+        guard match.candidates.routes.contains(where: { $0.name == job.route }) else {
+            throw GatewayError(.notFound, "There is no such job.")
+        }
         job.running?.noteRead()
         return job
     }
@@ -94,8 +98,10 @@ struct JobCallHandler: Sendable {
     private func list(
         _ call: DialectCall, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
     ) async throws(GatewayError) -> DialectResponse {
+        try Caller(scope).mayList()
         let names = Set(match.candidates.routes.map(\.name))
-        let page = try await JobPage(scope).read(self.streams.supervisor, Caller(scope), routes: names)
+        let page = try await JobPage(scope).read(
+            self.streams.supervisor, scope: .principal(Caller(scope).owner), routes: names)
         return match.dialect.render(
             page.jobs.map { (self.streams.snapshot(of: $0), $0.encoderContext(publicURL: live.publicURL, call: call)) },
             nextCursor: page.next)

@@ -22,6 +22,8 @@ package struct JobPlan: Sendable {
     package var notify: String?
     /// Counts the pictures of ``request`` for as long as anybody holds the plan.
     package var uploads: PayloadLease?
+    /// Units of `costs` for each picture that comes; nil where the file has no `costs`.
+    package var pictureCost: Double?
 
     package init(
         route: String, request: ImageRequest, upstream: UpstreamTarget, dropped: [String] = [], delivery: Delivery,

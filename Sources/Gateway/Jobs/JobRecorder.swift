@@ -44,8 +44,14 @@ struct JobRecorder: Sendable {
     }
 
     /// To be awaited before anybody is told: what a client was told has to be true after a crash too.
-    /// - Parameter completed: told the event that ends the job; another than `event` where another was first.
-    func terminal(_ event: JobEvent, at: Timestamp, completed: @escaping @Sendable (JobEvent, GatewayError?) -> Void) {
+    /// - Parameters:
+    ///   - used: what the upstream said it used, also for a job that came to nothing.
+    ///   - completed: told the event that ends the job; another than `event` where another was first.
+    func terminal(
+        _ event: JobEvent, at: Timestamp, used: Usage,
+        completed: @escaping @Sendable (JobEvent, GatewayError?) -> Void
+    ) {
+        if used != .zero { self.store.record(.usage(used), of: self.job, at: at) }
         self.store.terminal(event, of: self.job, at: at) { result in
             switch result {
             case .success(.recorded): completed(event, nil)

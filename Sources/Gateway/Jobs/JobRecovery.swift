@@ -80,6 +80,7 @@ struct JobRecovery: Sendable {
         var plan = JobPlan(
             route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
             delivery: route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts, notify: stored.notify)
+        plan.pictureCost = self.live.table.costs.pictureCost(of: request)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks
         plan.uploads = self.supervisor.budget.leaseAlways(plan.request.pictureBytes)
@@ -99,6 +100,7 @@ struct JobRecovery: Sendable {
         var plan = JobPlan(
             route: route.name, request: stored.request.request, upstream: target, delivery: route.delivery,
             disconnect: route.onDisconnect, timeouts: entry.timeouts, notify: stored.notify)
+        plan.pictureCost = self.live.table.costs.pictureCost(of: stored.request.request)
         plan.permit = target.condition.occupy()
         return plan
     }

@@ -21,11 +21,17 @@ package struct CostTable: Sendable {
     }
 
     /// Thousandths of a unit; every picture costs something, and one that no pattern names costs one unit.
-    package func cost(of request: ImageRequest) -> Int64 {
+    package func cost(of request: ImageRequest) -> Int64 { max(1, self.one(request) * Int64(max(1, request.count))) }
+
+    /// Units of each picture of the request; nil where no costs are configured.
+    package func pictureCost(of request: ImageRequest) -> Double? {
+        self.images.isEmpty && self.preview == 0 ? nil : Double(self.one(request)) / Self.resolution
+    }
+
+    private func one(_ request: ImageRequest) -> Int64 {
         let name = "\(request.size?.text ?? "auto")/\(request.quality ?? "auto")"
         let image = self.images.first { $0.pattern.matches(name) }?.cost ?? Int64(Self.resolution)
-        let one = image + self.preview * Int64(max(0, request.partialImages ?? 0))
-        return max(1, one * Int64(max(1, request.count)))
+        return image + self.preview * Int64(max(0, request.partialImages ?? 0))
     }
 
     /// A pattern without `*` before any other, then those with more of the name in them.

@@ -26,6 +26,8 @@ extension LimitGate {
     /// The permits of a job that an earlier process accepted, as far as they can be told: not by address, nor by claim, since neither
     /// is kept.
     func permits(principal: String?, route: RouteTable.Route) async throws(GatewayError) -> LimitReceipt? {
+        // Browsers without a credential count by address.
+        let principal = principal.flatMap { $0.hasPrefix("ses_") ? nil : $0 }
         let caller = Caller(principal: Principal(kind: .token, id: principal), address: nil)
         let charges = route.limits.compactMap { rule -> LimitCharge? in
             guard rule.measure == .concurrent else { return nil }

@@ -28,6 +28,7 @@ struct JobPlanner: Sendable {
             route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
             delivery: decoded.delivery ?? route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts,
             notify: route.notify)
+        plan.pictureCost = self.live.table.costs.pictureCost(of: request)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks.isEmpty ? nil : fallbacks
         return Decision(plan: plan, route: route)

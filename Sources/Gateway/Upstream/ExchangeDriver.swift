@@ -432,7 +432,7 @@ final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
         guard let recorder = self.environment.recorder, let session = self.session else {
             return self.ended(event, now: now)
         }
-        recorder.terminal(event, at: now) { [self] event, error in
+        recorder.terminal(event, at: now, used: self.assembler.usage) { [self] event, error in
             session.execute {
                 if let error { self.lines.log(.error, "end of the job not stored", ["code": "\(error.code.rawValue)"]) }
                 self.ended(event, now: now)

@@ -46,6 +46,7 @@ enum DesignSample {
 
     static let environment = [
         "OPENAI_API_KEY": "key-one", "BFL_API_KEY": "key-two", "SAFELIGHT_URL_SECRET": "0123456789abcdef",
+        "SAFELIGHT_ADMIN_TOKEN": "an operator's token", "SAFELIGHT_TICKET_SECRET": "fedcba9876543210",
         "APP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     ]
 
@@ -54,8 +55,6 @@ enum DesignSample {
 
     /// Everything of it that this release refuses, in order.
     static let refused = [
-        "$.admin.token", "$.auth", "$.upstreams.chatgpt.provider",
-        "$.upstreams.flux.preset",
-        "$.routes[0].auth", "$.routes[0].scopes",
+        "$.upstreams.chatgpt.provider", "$.upstreams.flux.preset",
     ]
 }

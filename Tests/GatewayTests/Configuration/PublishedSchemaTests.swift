@@ -20,6 +20,8 @@ struct PublishedSchemaTests {
         ("tls", keys(RoutesFile.TLS.Key.self)),
         ("limit", keys(RoutesFile.Limit.Key.self)), ("costs", keys(RoutesFile.Costs.Key.self)),
         ("admin", keys(RoutesFile.Admin.Key.self)),
+        ("auth", keys(RoutesFile.Auth.Key.self)), ("jwt_issuer", keys(RoutesFile.Issuer.Key.self)),
+        ("tickets", keys(RoutesFile.Tickets.Key.self)),
         ("storage", keys(RoutesFile.Storage.Key.self)), ("image_storage", keys(RoutesFile.ImageStorage.Key.self)),
         ("webhook", keys(RoutesFile.Webhook.Key.self)), ("upstream", keys(RoutesFile.Upstream.Key.self)),
         ("timeouts", keys(RoutesFile.Timeouts.Key.self)),

@@ -76,10 +76,10 @@ struct RoutesFileProblemsTests {
                 "5:15: error: $.routes[0].input_urls: \"forward\" is not available yet; expected \"refuse\""
             ]),
         Case(
-            "key of a later release in another form",
+            "tickets in another form",
             more(",\n\"auth\": {\"tickets\": {\"lifetime\": 5, \"secrets\": 1}}"),
             [
-                "5:34: error: $.auth.tickets.lifetime: expected a duration such as \"30s\", from 1ms to 3650d, found the number 5",
+                "5:34: error: $.auth.tickets.lifetime: expected a duration such as \"30s\", from 1s to 1h, found the number 5",
                 "5:37: error: $.auth.tickets.secrets: unknown key \"secrets\"; did you mean \"secret\"?",
             ]),
         Case(
@@ -116,8 +116,8 @@ struct RoutesFileProblemsTests {
             ConfigurationFixture.file(routes: []).replacing("\"auth\": \"public\", ", with: "")
                 .replacing("\"routes\": [\n", with: "\"routes\": [{\"path\": \"/a\", \"dialect\": \"unified\"}"),
             [
-                "3:13: error: $.routes[0].auth: auth \"required\" (the default) is not available yet; expected"
-                    + " \"auth\": \"public\""
+                "3:13: error: $.routes[0].auth: auth \"required\" (the default) needs tokens, which are kept in"
+                    + " \"storage.jobs\", or \"auth.jwt\"; expected one of them, or \"auth\": \"public\""
             ]),
         Case(
             "public must be meant",
@@ -239,8 +239,8 @@ struct RoutesFileProblemsTests {
         Case(
             "listeners", more(",\n\"server\": {\"listen\": \"0.0.0.0:80\"}, \"admin\": {\"listen\": \"0.0.0.0:80\"}"),
             [
-                "5:57: error: $.admin.listen: an admin listener off loopback needs \"token\", which is not available yet;"
-                    + " expected a loopback address such as \"127.0.0.1:9090\", found \"0.0.0.0:80\"",
+                "5:57: error: $.admin.listen: an admin listener off loopback needs a \"token\" that is set;"
+                    + " found \"0.0.0.0:80\" without one",
                 "5:57: error: $.admin.listen: server.listen and admin.listen are both \"0.0.0.0:80\"; expected two addresses",
             ]),
         Case(

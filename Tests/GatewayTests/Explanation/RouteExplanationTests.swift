@@ -31,7 +31,8 @@ import Testing
     @Test func tellsRouteLimitsUpstreamAndTheVeryRequest() throws {
         let text = try self.explain(#"POST /v1/images/generations prompt="a lake at dusk" n=2 size=1024x1024"#)
         for line in [
-            "route     images (openai-images, generate)", "limits    few", "upstream  far, model draw-2",
+            "route     images (openai-images, generate)", "access    public", "limits    few",
+            "upstream  far, model draw-2",
             "after it  near",
             "POST https://api.example/v1/images/generations", "Authorization: Bearer ***",
             #""prompt":"a lake at dusk""#,

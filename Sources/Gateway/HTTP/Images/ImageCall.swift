@@ -1,3 +1,4 @@
+import Admission
 import HTTPTypes
 import ImageGeneration
 import StreamCodecs
@@ -22,6 +23,17 @@ struct ImageRequester: Sendable {
     var mayDeleteAny = false
 
     static let nobody = ImageRequester()
+
+    init(principal: String? = nil, mayDeleteAny: Bool = false) {
+        self.principal = principal
+        self.mayDeleteAny = mayDeleteAny
+    }
+
+    /// Whoever has a ticket gets pictures by the URLs that come with them.
+    init(_ principal: Principal) {
+        self.init(
+            principal: principal.kind == .ticket ? nil : principal.id, mayDeleteAny: principal.isAdministrator)
+    }
 }
 
 /// The fields that make an answer conditional: RFC 9110, sections 13 and 14. A field that cannot be read counts as absent, but
