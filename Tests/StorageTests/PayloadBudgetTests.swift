@@ -219,7 +219,7 @@ import Testing
     func wholeWhileWaiting() {
         let bench = Bench()
         let budget = bench.budget(1000)
-        var held = budget.lease(900)
+        var held = budget.lease(800)
         let room = GatheringRoom(budget)
         #expect(room.grow(to: 50) { _ in })
         #expect(!room.grow(to: 200) { _ in })
