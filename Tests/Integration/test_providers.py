@@ -4,6 +4,9 @@ import base64
 import http.client
 import io
 import json
+import pathlib
+import re
+import subprocess
 import threading
 import time
 
@@ -11,7 +14,7 @@ import openai
 import pytest
 
 from conftest import EDITS, OPENAI, UNIFIED, routed
-from safelight import Stream, get, post, wait_until
+from safelight import BINARY, Stream, get, wait_until
 from test_restart import DURABLE, finished
 from test_unified import assert_job
 from upstream import Upstream, png
@@ -61,22 +64,82 @@ def test_an_edit(serve, event_schema, name):
     assert_job(events, event_schema, previews=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_openai_sdk_with_every_upstream(serve, name):
-    edits = [routed(EDITS, "darkroom", unsupported="drop")] if PROVIDERS[name][2] else []
-    server = serve(simulated(name), [routed(OPENAI, "darkroom", unsupported="drop"), *edits])
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0)
-    answer = client.images.generate(model="any", prompt="[sim profile=fast] draw a boat")
-    assert base64.b64decode(answer.data[0].b64_json, validate=True).startswith(b"\x89PNG")
-    asked = {"prompt": "[sim duration=1600ms queue=0] draw a boat", "stream": True, "partial_images": 1}
-    events = list(client.images.generate(model="any", **asked))
-    assert events[-1].type == "image_generation.completed"
-    assert [event.type for event in events[:-1]] == ["image_generation.partial_image"] * len(events[:-1])
-    assert bool(events[:-1]) == PROVIDERS[name][1]
-    if edits:
-        upload = ("photo.png", io.BytesIO(png(32, 32)), "image/png")
-        edited = client.images.edit(model="any", image=upload, prompt="[sim profile=fast] at night")
-        assert base64.b64decode(edited.data[0].b64_json, validate=True).startswith(b"\x89PNG")
+def checked(directory, upstreams, route):
+    """All that `check` says about these upstreams behind such a route."""
+    config = pathlib.Path(directory, "subjects.json")
+    routes = [{**route, "upstreams": list(upstreams), "auth": "public", "public_without_limits": True}]
+    config.write_text(json.dumps({"upstreams": upstreams, "routes": routes}))
+    told = subprocess.run([BINARY, "check", "--config", config], capture_output=True, text=True, timeout=60)
+    return told.stdout + told.stderr
+
+
+def problems(directory, upstreams):
+    """What is wrong with each upstream."""
+    found = re.findall(r"\$\.upstreams\.([\w-]+)\S*: (.*)", checked(directory, upstreams, UNIFIED))
+    return {name: message for name, message in reversed(found)}
+
+
+def word(name):
+    """As a name of an upstream that stands in a path of `check` as it is."""
+    return name.replace("-", "_")
+
+
+def expected(message):
+    return re.findall(r'"([\w-]+)"', message.partition("expected")[2])
+
+
+#: Where a service's path holds the model.
+MODELS = {"fal": "fal-ai/flux/dev", "replicate": "maker/painter", "bfl": "flux-2-pro"}
+
+
+@pytest.fixture
+def subjects(tmp_path):
+    """Every provider of the registry with each of its presets, as far as the simulator speaks it: nobody lists them here."""
+    nobody = {"provider": "nobody", "base_url": "simulator:"}
+    providers = expected(problems(tmp_path, {"x": nobody})["x"])
+    presets = problems(
+        tmp_path, {word(name): {"provider": name, "preset": "nobody", "base_url": "simulator:"} for name in providers})
+    tried = {}
+    for provider in providers:
+        for preset in [None, *expected(presets[word(provider)])]:
+            tried[word(provider + (f"_{preset}" if preset else ""))] = {
+                "provider": provider, **({"preset": preset} if preset else {}), "model": MODELS.get(preset, "simulated"),
+                "base_url": "simulator:"}
+    refused = problems(tmp_path, tried)
+    fit = {name: upstream for name, upstream in tried.items() if name not in refused}
+    assert {upstream["provider"] for upstream in fit.values()} == set(providers), refused
+    # A queued service is a preset or a block: the simulator plays every preset.
+    assert {upstream["preset"] for upstream in fit.values() if upstream["provider"] == "queue"} == set(expected(presets["queue"]))
+    unable = re.findall(r'upstream "(\w+)" cannot edit images', checked(tmp_path, fit, EDITS))
+    return {name: (upstream, name not in unable) for name, upstream in fit.items()}
+
+
+def test_the_openai_sdk_with_every_upstream(serve, subjects):
+    """The same code, every provider, a picture. A provider that joins the registry is met here without another word."""
+    routes = []
+    for name, (_, edits) in subjects.items():
+        for route in (OPENAI, EDITS) if edits else (OPENAI,):
+            routes.append({
+                **routed(route, name, unsupported="drop"), "name": f"{name}-{route['operation']}",
+                "path": f"/{name}{route['path']}"})
+    server = serve({name: upstream for name, (upstream, _) in subjects.items()}, routes)
+    shown = []
+    for name, (_, edits) in subjects.items():
+        client = openai.OpenAI(base_url=f"{server.url}/{name}/v1", api_key="unused", max_retries=0)
+        answer = client.images.generate(model="any", prompt="[sim profile=fast] draw a boat")
+        assert base64.b64decode(answer.data[0].b64_json, validate=True).startswith(b"\x89PNG"), name
+        asked = {"prompt": "[sim duration=1600ms queue=0] draw a boat", "stream": True, "partial_images": 1}
+        events = list(client.images.generate(model="any", **asked))
+        assert [event.type for event in events[:-1]] == ["image_generation.partial_image"] * len(events[:-1]), name
+        assert events[-1].type == "image_generation.completed", name
+        if edits:
+            upload = ("photo.png", io.BytesIO(png(32, 32)), "image/png")
+            edited = client.images.edit(model="any", image=upload, prompt="[sim profile=fast] at night")
+            assert base64.b64decode(edited.data[0].b64_json, validate=True).startswith(b"\x89PNG"), name
+        shown.append(f"{name} ({len(events) - 1} previews, {'edits' if edits else 'no edits'})")
+    print(f"\na picture from each of {len(shown)}: {', '.join(shown)}")
+    # The clients keep their connections.
+    server.wait_idle_jobs()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "automatic1111"])
