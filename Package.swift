@@ -177,7 +177,8 @@ let package = Package(
             dependencies: [
                 "Gateway", "Simulator", "Admission", "Tokens", "Providers", "Dialects", "Storage", "SQLiteStorage",
                 "Transport", "StreamCodecs",
-                "ImageGeneration", "GatewayTesting", nioCore, nioEmbedded, nioPosix, httpTypes, hummingbirdCore,
+                "ImageGeneration", "GatewayTesting", nioCore, nioEmbedded, nioPosix, nioHTTP1, httpTypes,
+                hummingbirdCore,
                 logging, serviceLifecycle,
             ], swiftSettings: strictSettings),
     ]

@@ -141,6 +141,7 @@ def main():
     idle.raise_limit()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
+        folder.chmod(0o755)  # nginx reads it as another user
         nginx, short_port = gateways.nginx_upstream(folder, 1, {"short": transcripts.short()})
         here, there = multiprocessing.Pipe()
         trickle = multiprocessing.Process(target=trickling_upstream, args=(there, 1.0), daemon=True)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from conftest import EDITS, OPENAI, SOAK, UNIFIED, routed
-from safelight import get, post
+from safelight import get, post, wait_until
 from test_edge import SUITE
 from upstream import USAGE, Upstream, completed, partial, picture
 
@@ -86,6 +86,25 @@ def test_models_by_route(serve):
         ("fast", "one", ["pictures"]), ("picture-1", "one", ["pictures"])]
     status, headers, _ = post(server.port, "/v1/models", {})
     assert status == 405 and headers["Allow"] == "GET, HEAD"
+
+
+def test_a_reload_moves_the_public_url(serve):
+    """Also back to the address listened on, when the file names no other any more."""
+    server = serve(
+        {"one": {"provider": "openai-images", "base_url": "simulator:"}}, [routed(UNIFIED, "one")],
+        server={"public_url": "https://one.example"})
+
+    def told():
+        return described(server)["servers"][0]["url"]
+
+    assert told() == "https://one.example"
+    config = json.loads(server.config_path.read_text())
+    for url in ("https://two.example/gateway", None):
+        config["server"].pop("public_url")
+        if url:
+            config["server"]["public_url"] = url
+        server.config_path.write_text(json.dumps(config))
+        wait_until(lambda: told() == (url or server.url), 10, "the other public URL")
 
 
 #: Not what DELETE means here: a job that is cancelled stays known, so that its client can see what became of it.

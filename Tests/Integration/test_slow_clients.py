@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import select
 import selectors
 import socket
@@ -190,6 +191,8 @@ HEAD = b"POST /v1/generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json
     ("64 KiB URI", b"GET /" + b"a" * 65_536 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
     ("64 KiB chunk extension",
      HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 65_536 + b"\r\n{\r\n0\r\n\r\n", 400),
+    ("chunk extensions without end",
+     HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(b"1;%s\r\n \r\n" % (b"a" * 4000) for _ in range(64)), 400),
     ("two lengths", HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
     ("length and chunks", HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ("blank before colon", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
@@ -204,7 +207,7 @@ def test_heads_that_are_too_much(serve, name, request_bytes, status):
         answer, _ = exchange(server.port, [request_bytes])
         allowed = {status, 414, 431} if "URI" in name else {status}
         assert answer.startswith(tuple(b"HTTP/1.1 %d" % code for code in allowed)), (name, answer[:200])
-        assert answer.count(b"HTTP/1.") == 1, "one request, one answer"
+        assert len(re.findall(rb"HTTP/1\.[01] [1-5]\d\d ", answer)) == 1, "one request, one answer"
         assert b"x-request-id: req_" in answer and b"nosniff" in answer and b"connection: close" in answer.lower()
     assert get(server.port, "/v1/models")[0] == 200 and server.pid == pid and server.ended() is None
 

@@ -122,8 +122,7 @@ enum RequestSchemas {
     static func form(others: JSONSchema.Others) -> JSONSchema {
         .object(
             [
-                "prompt": self.prompt, "image": .string(format: "binary"), "n": .integer(1...10),
-                "output_compression": .integer(0...100), "stream": .boolean,
+                "prompt": self.prompt, "image": .string(format: "binary"),
             ], required: ["prompt", "image"], others: others,
             "`image` may be repeated, `mask` added, and most other names of the JSON body may stand beside.")
     }

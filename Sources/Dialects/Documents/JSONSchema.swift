@@ -76,7 +76,7 @@ package struct JSONSchema: Sendable, Hashable {
     /// What members an object may have besides those that are listed.
     package enum Others: Sendable {
         case allowed, refused
-        /// Under names that are words.
+        /// Under names as parts of forms have.
         case worded
         /// Under names of 1 to 64 characters.
         case values(JSONSchema)
@@ -92,7 +92,7 @@ package struct JSONSchema: Sendable, Hashable {
         fileprivate var names: String? {
             switch self {
             case .allowed, .refused: nil
-            case .worded: JSONSchema([("pattern", JSONSchema.quoted("^[A-Za-z0-9_]{1,64}$"))]).text
+            case .worded: JSONSchema([("pattern", JSONSchema.quoted(#"^[A-Za-z0-9_.\[\]-]{1,64}$"#))]).text
             case .values: JSONSchema.shortName.text
             }
         }

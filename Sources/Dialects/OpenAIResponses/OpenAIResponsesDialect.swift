@@ -39,8 +39,9 @@ package struct OpenAIResponsesDialect: Dialect {
 
     /// Retrieval streams where the query says `stream=true`. What was cancelled is shown as it is retrieved.
     package func follow(_ call: DialectCall) throws(GatewayError) -> FollowWish {
-        guard call.endpoint.action == .answer, try Self.flag(call, "stream") else { return FollowWish(.answer) }
-        guard let text = call.query("starting_after") else { return FollowWish(.stream) }
+        guard call.endpoint.action == .answer else { return FollowWish(.answer) }
+        let streams = try Self.flag(call, "stream")
+        guard let text = call.query("starting_after") else { return FollowWish(streams ? .stream : .answer) }
         guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt64(text),
             let part = ResponsePart.position(after: number)
         else {
@@ -48,7 +49,7 @@ package struct OpenAIResponsesDialect: Dialect {
                 .invalidParameter, "starting_after: must be the sequence_number of an event.",
                 parameter: "starting_after")
         }
-        return FollowWish(.stream, position: .part(part))
+        return streams ? FollowWish(.stream, position: .part(part)) : FollowWish(.answer)
     }
 
     private static func flag(_ call: DialectCall, _ name: String) throws(GatewayError) -> Bool {

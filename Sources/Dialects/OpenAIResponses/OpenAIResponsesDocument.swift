@@ -22,7 +22,7 @@ extension OpenAIResponsesDialect {
                 "Gives a response as it stands, or its events from a position on",
                 query: [
                     .init("stream", .words(["true", "false", "1", "0"]), "Streams its events."),
-                    .init("starting_after", .integer(0...4_294_967_295), "Only events behind this `sequence_number`."),
+                    .init("starting_after", .integer(0...68_719_476_719), "Only events behind this `sequence_number`."),
                 ], answers: [.init(200, "The response, or its events.", response, events)], failure: failure)
         }
     }

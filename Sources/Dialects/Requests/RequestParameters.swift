@@ -102,7 +102,10 @@ struct RequestParameters {
     }
 
     private mutating func appendText(_ part: MultipartPart) throws(GatewayError) {
-        let shown = String(part.name.unicodeScalars.prefix(Self.shownNameLength).map(Character.init))
+        guard (1...64).contains(part.name.utf8.count), part.name.utf8.allSatisfy(Self.isNameByte) else {
+            throw GatewayError(.invalidParameter, "The form has a part whose name is no word of 1 to 64 characters.")
+        }
+        let shown = part.name
         guard let text = String(validating: part.body.readableBytesView, as: UTF8.self) else {
             throw GatewayError(.invalidParameter, "\(shown): must be UTF-8 text.", parameter: shown)
         }
@@ -110,6 +113,13 @@ struct RequestParameters {
             throw GatewayError(.invalidParameter, "\(shown): given more than once.", parameter: shown)
         }
         self.values.append(RequestParameter(name: part.name, value: .text(text)))
+    }
+
+    private static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5B, 0x5D, 0x5F: true
+        default: false
+        }
     }
 
     /// `image[]` and `image[3]` are `image`.

@@ -37,6 +37,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     private var admitted = false
     /// The client itself asked for no further request.
     private var closeRequested = false
+    private var framing = BodyFraming()
     private var bodyStart = NIODeadline.uptimeNanoseconds(0)
     /// Set while the handler is in the pipeline; timers and the observer before the decoder act through it.
     private var context: ChannelHandlerContext?
@@ -127,8 +128,23 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     // MARK: Requests
 
     /// From the observer before the decoder: bytes came, which may begin a request.
-    func receivedBytes() {
-        if let context = self.context, self.phase.receivedBytes() { self.renewDeadline(context) }
+    func receivedBytes(_ count: Int) {
+        guard let context = self.context else { return }
+        if self.phase.receivedBytes() {
+            self.framing = BodyFraming()
+            self.renewDeadline(context)
+        } else if self.isOverframed {
+            self.refuse(.overframed, context)
+        }
+        self.framing.receivedBytes += count
+    }
+
+    /// All that came is decoded when this is asked.
+    private var isOverframed: Bool {
+        guard case .body(let received) = self.phase.reading, !self.isClosing, self.phase.canBeRefused else {
+            return false
+        }
+        return self.framing.isTooMuch(body: received)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -155,10 +171,12 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             }
             self.connection.isHTTP10 = head.version == .http1_0
             self.closeRequested = !head.isKeepAlive
+            self.framing.read(head)
             self.phase.handedOn()
         case .body(let buffer):
             self.phase.receivedBody(buffer.readableBytes)
         case .end:
+            guard !self.isOverframed else { return self.refuse(.overframed, context) }
             self.phase.receivedEnd()
         }
         self.renewDeadline(context)
@@ -388,7 +406,7 @@ final class FirstByteObserver: ChannelInboundHandler, RemovableChannelHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.handler?.socketSide = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        self.handler?.receivedBytes()
+        self.handler?.receivedBytes(self.unwrapInboundIn(data).readableBytes)
         context.fireChannelRead(data)
     }
 }
