@@ -8,15 +8,21 @@ seconds=${1:-60}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz ForwardedFuzz)
+    targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz ForwardedFuzz SignedTokenFuzz)
 fi
 
 scratch=.build/fuzz
+# Sources of other modules that a target has compiled into it: what lies below them is all that is built here.
+declare -A sources=(
+    [SignedTokenFuzz]="Sources/Tokens/Base64URL.swift Sources/Tokens/JWT/CompactJWS.swift Sources/Tokens/JWT/TokenClaims.swift"
+)
+swift build --configuration release --scratch-path "$scratch" --target ImageGeneration \
+    --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link
 swift build --configuration release --scratch-path "$scratch" --target StreamCodecs \
     --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link
 products=$(swift build --configuration release --scratch-path "$scratch" --show-bin-path)
 
-# The objects of StreamCodecs and of the packages below it; nothing else has been built there.
+# The objects of these two and of the packages below them; nothing else has been built there.
 mapfile -t objects < <(find "$products" -path '*.build/*' -name '*.o' | sort)
 # Targets of one package see each other's `package` names; SwiftPM calls it after the checkout's folder.
 package=$(basename "$PWD" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9]/_/g')
@@ -28,8 +34,8 @@ done < <(find "$products" Sources "$scratch/checkouts" -name module.modulemap -n
 mkdir -p "$scratch/bin" "$scratch/findings"
 for target in "${targets[@]}"; do
     swiftc -O -parse-as-library -swift-version 6 -sanitize=fuzzer,address -package-name "$package" -module-name "$target" \
-        -use-ld=lld -I "$products/Modules" "${maps[@]}" Tests/Fuzz/FuzzInput.swift "Tests/Fuzz/$target.swift" \
-        "${objects[@]}" -o "$scratch/bin/$target"
+        -enable-upcoming-feature InternalImportsByDefault -use-ld=lld -I "$products/Modules" "${maps[@]}" \
+        Tests/Fuzz/FuzzInput.swift "Tests/Fuzz/$target.swift" ${sources[$target]-} "${objects[@]}" -o "$scratch/bin/$target"
 done
 
 status=0
