@@ -9,19 +9,25 @@ shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
     targets=(ServerSentEventFuzz JSONFieldScannerFuzz JSONDocumentFuzz MultipartFuzz ByteRangeFuzz ForwardedFuzz
-        RoutesFileFuzz)
+        RoutesFileFuzz SignedTokenFuzz)
 fi
 
 scratch=.build/fuzz
-# All but the configuration's are parsers of StreamCodecs; the gateway takes minutes to build.
-parsers=StreamCodecs
+# Sources of other modules that a target has compiled into it: what lies below them is all that is built here.
+declare -A sources=(
+    [SignedTokenFuzz]="Sources/Tokens/Base64URL.swift Sources/Tokens/JWT/CompactJWS.swift Sources/Tokens/JWT/TokenClaims.swift"
+)
+# All but the configuration's need no more than these two; the gateway takes minutes to build.
+parsers=(ImageGeneration StreamCodecs)
 libraries=()
 if [[ " ${targets[*]} " == *" RoutesFileFuzz "* ]]; then
-    parsers=Gateway
+    parsers+=(Gateway)
     libraries=(-lcurl -lz -lstdc++)
 fi
-swift build --configuration release --scratch-path "$scratch" --target "$parsers" \
-    --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link
+for parser in "${parsers[@]}"; do
+    swift build --configuration release --scratch-path "$scratch" --target "$parser" \
+        --sanitize address -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link
+done
 products=$(swift build --configuration release --scratch-path "$scratch" --show-bin-path)
 
 # The objects of what was built, and of the packages below it; nothing else has been built there.
@@ -37,8 +43,9 @@ mkdir -p "$scratch/bin" "$scratch/findings" "$scratch/routes"
 cp routes.json "$scratch/routes/"
 for target in "${targets[@]}"; do
     swiftc -O -parse-as-library -swift-version 6 -sanitize=fuzzer,address -package-name "$package" -module-name "$target" \
-        -use-ld=lld -I "$products/Modules" "${maps[@]}" Tests/Fuzz/FuzzInput.swift "Tests/Fuzz/$target.swift" \
-        "${objects[@]}" ${libraries[@]+"${libraries[@]}"} -o "$scratch/bin/$target"
+        -enable-upcoming-feature InternalImportsByDefault -use-ld=lld -I "$products/Modules" "${maps[@]}" \
+        Tests/Fuzz/FuzzInput.swift "Tests/Fuzz/$target.swift" ${sources[$target]-} "${objects[@]}" \
+        ${libraries[@]+"${libraries[@]}"} -o "$scratch/bin/$target"
 done
 
 status=0

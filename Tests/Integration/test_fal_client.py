@@ -13,6 +13,7 @@ pytest.importorskip("fal_client")
 
 from conftest import routed
 from safelight import Stream, get, post, wait_until
+from test_tokens import create
 from tls import NGINX, OPENSSL, TLSFront
 from upstream import Upstream, completed, partial, picture
 
@@ -188,3 +189,14 @@ def test_status_stream(fal):
         for method, wrong in (("POST", path), ("POST", f"{path}/status"), ("POST", f"{path}/cancel")):
             assert Stream(server.port, wrong, {"prompt": "x"}, method=method).status == 405
         assert len(upstream.calls) == 1
+
+
+def test_its_key_is_a_token(fal):
+    closed = routed(FAL, "darkroom", unsupported="drop", auth="required", public_without_limits=False)
+    server, fal_client = fal(SIMULATED, closed, storage={**STORED["storage"], "jobs": {"sqlite": "var/safelight.db"}})
+    token, _ = create(server, scope=())
+    result = fal_client.SyncClient(key=token).subscribe(MODEL, arguments=INPUT)
+    assert len(result["images"]) == 1
+    with pytest.raises(fal_client.FalClientHTTPError) as caught:
+        fal_client.SyncClient(key="wrong").submit(MODEL, arguments=INPUT)
+    assert caught.value.status_code == 401

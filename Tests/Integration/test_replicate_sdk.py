@@ -12,6 +12,7 @@ replicate = pytest.importorskip("replicate")
 
 from conftest import routed
 from safelight import Stream, get, post
+from test_tokens import create
 from upstream import Upstream, completed, partial, picture
 
 REPLICATE = {"name": "predictions", "mount": "/replicate/v1", "dialect": "replicate"}
@@ -167,3 +168,19 @@ def test_stream_is_taken_up_at_an_id(serve):
         with Stream(server.port, path, None, {"Last-Event-ID": rest[-1].id}, method="GET") as stream:
             assert stream.status == 204
         assert len(upstream.calls) == 1
+
+
+def test_its_token_is_ours(serve):
+    closed = routed(REPLICATE, "darkroom", unsupported="drop", auth="required", public_without_limits=False)
+    server = serve(SIMULATED, [closed], storage={**STORED["storage"], "jobs": {"sqlite": "var/safelight.db"}})
+    token, _ = create(server, scope=())
+    stock = lambda text: replicate.Client(api_token=text, base_url=f"{server.url}/replicate")
+    outputs = stock(token).run(MODEL, input=INPUT)
+    assert all(content(server, output).startswith(b"\x89PNG") for output in outputs)
+    prediction = stock(token).predictions.create(model=MODEL, input=INPUT)
+    assert stock(token).predictions.get(prediction.id).id == prediction.id
+    other, _ = create(server, scope=())
+    for text, status in (("wrong", 401), (other, 404)):
+        with pytest.raises(replicate.exceptions.ReplicateError) as caught:
+            stock(text).predictions.get(prediction.id)
+        assert caught.value.status == status

@@ -37,7 +37,8 @@ final class IssuerKeys: Service {
     private let state = Mutex(State())
 
     private static let interval = Duration.seconds(1)
-    private static let maximumVerified = 10_000
+    /// Tokens; with all they say, some 16 MB.
+    private static let maximumVerified = 4096
 
     init(_ environment: Environment) { self.environment = environment }
 
@@ -108,6 +109,7 @@ final class IssuerKeys: Service {
         if let document { keys = await VerificationKeySet(document, allowed: issuer.algorithms) }
         let now = self.environment.seconds
         guard let keys else {
+            guard !Task.isCancelled else { return }
             self.state.withLock { $0.entries[issuer]?.schedule.failed(at: now) }
             self.environment.logger.warning(
                 document == nil ? "keys of an issuer not fetched" : "an issuer's keys are of no use",

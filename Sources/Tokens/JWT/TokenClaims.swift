@@ -26,8 +26,8 @@ package struct TokenClaims: Sendable {
     package static let leeway: Int64 = 30_000
     /// Bytes of a subject.
     private static let maximumSubject = 255
-    /// What a token may say that limits go by: so many claims, each of so many bytes.
-    private static let others = (count: 64, bytes: 256)
+    /// What a token may say that limits go by: so many claims, each of so many bytes, and so many bytes of them all.
+    private static let others = (count: 64, bytes: 256, sum: 4096)
 
     /// Nil unless the payload is an object of claims, of this issuer, for this audience, about somebody, and good at `now`.
     package init?(_ payload: [UInt8], _ policy: Policy, now: Timestamp) {
@@ -80,9 +80,12 @@ package struct TokenClaims: Sendable {
 
     private static func texts(_ root: JSONNode) -> [String: String] {
         var texts: [String: String] = [:]
+        var sum = 0
         for (name, _, value) in root.members where texts.count < Self.others.count {
             let text = value.string ?? value.integer.map { "\($0)" } ?? value.boolean.map { "\($0)" }
             guard let text, text.utf8.count <= Self.others.bytes, name.utf8.count <= Self.others.bytes else { continue }
+            sum += name.utf8.count + text.utf8.count
+            guard sum <= Self.others.sum else { break }
             texts[name] = text
         }
         return texts
