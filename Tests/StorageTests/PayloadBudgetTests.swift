@@ -215,6 +215,28 @@ import Testing
         }
     }
 
+    @Test("events become whole one after the other where there is not enough for all")
+    func oneAfterTheOther() {
+        let bench = Bench()
+        let budget = bench.budget(1000)
+        let answers = Answers()
+        let rooms = (0..<4).map { _ in GatheringRoom(budget) }
+        for room in rooms { #expect(room.grow(to: 200) { _ in }) }
+        // Each wants 200 more, and then 200 again: of 937 there is no more than for one step of one.
+        for (index, room) in rooms.enumerated() { _ = room.grow(to: 400) { answers.note("\(index) \($0)") } }
+        for _ in 0..<4 { bench.run() }
+        #expect(answers.words == ["3 false"])
+        rooms[3].release()
+        for _ in 0..<4 { bench.run() }
+        #expect(answers.words == ["3 false", "0 true"])
+        #expect(!rooms[0].grow(to: 600) { answers.note("0 again \($0)") })
+        for _ in 0..<4 { bench.run() }
+        #expect(answers.words == ["3 false", "0 true", "2 false"])
+        rooms[2].release()
+        for _ in 0..<4 { bench.run() }
+        #expect(answers.words == ["3 false", "0 true", "2 false", "0 again true"], "before the one that waits longer")
+    }
+
     @Test("an event that becomes whole while its room waits for more leaves nothing behind")
     func wholeWhileWaiting() {
         let bench = Bench()

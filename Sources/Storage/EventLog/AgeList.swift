@@ -29,6 +29,14 @@ package struct AgeList<Value: Sendable>: Sendable {
         self.newest = key
     }
 
+    /// Puts the value before all others; one that the key had before goes.
+    package mutating func prepend(_ value: Value, for key: Key) {
+        self.remove(key)
+        self.nodes[key] = Node(value: value, previous: nil, next: self.oldest)
+        if let oldest = self.oldest { self.nodes[oldest]?.previous = key } else { self.newest = key }
+        self.oldest = key
+    }
+
     @discardableResult
     package mutating func remove(_ key: Key) -> Value? {
         guard let node = self.nodes.removeValue(forKey: key) else { return nil }

@@ -11,6 +11,8 @@ package final class GatheringRoom: Sendable {
     /// Holds or waits for bytes.
     private let isCounted = Atomic<Bool>(false)
     private let isWaiting = Atomic<Bool>(false)
+    /// Has waited, and was given some of what its event needs.
+    private let hasBeenServed = Atomic<Bool>(false)
 
     package init(_ budget: PayloadBudget) {
         self.budget = budget
@@ -40,6 +42,10 @@ package final class GatheringRoom: Sendable {
         self.reserved.add(bytes, ordering: .relaxed)
         self.budget.gathered.add(bytes, ordering: .relaxed)
     }
+
+    var wasServed: Bool { self.hasBeenServed.load(ordering: .relaxed) }
+
+    func noteServed() { self.hasBeenServed.store(true, ordering: .relaxed) }
 
     func waitIsOver() { self.isWaiting.store(false, ordering: .releasing) }
 
@@ -74,6 +80,7 @@ package final class GatheringRoom: Sendable {
 
     private func take(staysCounted: Bool) -> Int {
         guard self.isCounted.load(ordering: .relaxed) else { return 0 }
+        self.hasBeenServed.store(false, ordering: .relaxed)
         let bytes = self.reserved.exchange(0, ordering: .relaxed)
         self.budget.gathered.subtract(bytes, ordering: .relaxed)
         if !staysCounted, self.isCounted.exchange(false, ordering: .relaxed) {

@@ -86,9 +86,16 @@ package struct MemoryPressure: Sendable {
     /// Of those that want little, the one that waits longest.
     package var firstSmallWaiter: (key: Key, bytes: Int)? { self.small.first.map { ($0.key, $0.value) } }
 
-    package mutating func waits(_ waiter: Key, for bytes: Int, isLarge: Bool = true) {
-        self.waiting.append(bytes, for: waiter)
-        if isLarge { self.large.append((), for: waiter) } else { self.small.append(bytes, for: waiter) }
+    /// - Parameter goesOn: it was served before and is in the middle of its event: it comes first, so that events become whole one after
+    ///   the other rather than all at once, for which there is never enough.
+    package mutating func waits(_ waiter: Key, for bytes: Int, isLarge: Bool = true, goesOn: Bool = false) {
+        if goesOn {
+            self.waiting.prepend(bytes, for: waiter)
+            if isLarge { self.large.prepend((), for: waiter) } else { self.small.prepend(bytes, for: waiter) }
+        } else {
+            self.waiting.append(bytes, for: waiter)
+            if isLarge { self.large.append((), for: waiter) } else { self.small.append(bytes, for: waiter) }
+        }
     }
 
     /// - Returns: whether it waited.

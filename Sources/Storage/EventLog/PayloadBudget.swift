@@ -317,7 +317,7 @@ extension PayloadBudget {
         }
         self.state.withLock { state in
             state.waiters[room.key] = Waiter(room: room, answer: answer)
-            state.pressure.waits(room.key, for: bytes, isLarge: bytes > self.small)
+            state.pressure.waits(room.key, for: bytes, isLarge: bytes > self.small, goesOn: room.wasServed)
             self.hasWaiters.store(true, ordering: .relaxed)
         }
         self.serveSoon()
@@ -411,6 +411,7 @@ extension PayloadBudget {
         self.hasWaiters.store(state.pressure.waiterCount > 0, ordering: .relaxed)
         guard let waiter = state.waiters.removeValue(forKey: key) else { return .done }
         waiter.room.waitIsOver()
+        if granted { waiter.room.noteServed() }
         return .answer(waiter, granted)
     }
 }
