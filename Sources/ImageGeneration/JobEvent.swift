@@ -313,6 +313,9 @@ package struct Timings: Hashable, Sendable {
 package struct Cancellation: Sendable {
     package var reason: Reason
     package var billed: GatewayError.Billed
+    /// Pictures that had come, and what they cost; for accounts.
+    package var pictures = 0
+    package var cost: Double?
 
     package init(reason: Reason, billed: GatewayError.Billed) {
         self.reason = reason

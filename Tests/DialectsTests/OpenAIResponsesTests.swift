@@ -124,7 +124,7 @@ import Testing
             ("stream=true&starting_after=-1", "starting_after"), ("stream=true&starting_after=", "starting_after"),
             ("stream=true&starting_after=99999999999999999999", "starting_after"),
             ("stream=true&starting_after=7", nil),
-            ("stream=false&starting_after=x", nil), ("", nil),
+            ("stream=false&starting_after=x", "starting_after"), ("", nil),
         ] as [(String, String?)]) func readsTheQuery(_ query: String, _ wrong: String?) throws
     {
         let items = query.split(separator: "&").map { item in

@@ -31,6 +31,8 @@ final class IssuerKeys: Service {
         var entries: [RouteTable.Auth.Issuer: Entry] = [:]
         /// By the SHA-256 of the whole token.
         var verified: [SHA256Digest: (claims: TokenClaims, issuer: RouteTable.Auth.Issuer)] = [:]
+        /// Rises whenever keys change.
+        var generation = 0
     }
 
     private let environment: Environment
@@ -62,9 +64,12 @@ final class IssuerKeys: Service {
         guard let stated = TokenClaims.statedIssuer(token.payload),
             let issuer = issuers.first(where: { $0.policy.issuer == stated })
         else { throw .claims }
+        let generation = self.state.withLock { $0.generation }
         guard try self.key(for: token, of: issuer).verifies(token) else { throw .signature }
         guard let claims = TokenClaims(token.payload, issuer.policy, now: now) else { throw .claims }
         self.state.withLock { state in
+            // Keys that came meanwhile may be without the one that it was checked by.
+            guard state.generation == generation else { return }
             if state.verified.count >= Self.maximumVerified { state.verified.removeAll(keepingCapacity: true) }
             state.verified[digest] = (claims, issuer)
         }
@@ -122,7 +127,10 @@ final class IssuerKeys: Service {
             state.entries[issuer]?.keys = keys
             state.entries[issuer]?.document = document
             // A key that is gone takes its tokens with it.
-            if isNew { state.verified.removeAll(keepingCapacity: true) }
+            if isNew {
+                state.verified.removeAll(keepingCapacity: true)
+                state.generation += 1
+            }
             return isNew
         }
         if isNew {

@@ -37,6 +37,9 @@ extension Principal {
         if let model = bounds.model, asked.model ?? resolved.model != model {
             throw GatewayError(.forbidden, "The ticket is for another model.", parameter: "model")
         }
+        if let model = bounds.model, let drawing = asked.imageModel, drawing != model {
+            throw GatewayError(.forbidden, "The ticket is for another model.", parameter: "tools.model")
+        }
         if let size = bounds.size, (asked.size ?? resolved.size)?.text != size {
             throw GatewayError(.forbidden, "The ticket is for another size.", parameter: "size")
         }

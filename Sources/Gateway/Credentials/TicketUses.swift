@@ -30,6 +30,11 @@ final class TicketUses: Sendable {
         if let error { throw error }
     }
 
+    /// The same for a response that follows a job: those are what a ticket for one job is for; one for a route counts jobs.
+    func takeFollowing(_ principal: Principal, now: Timestamp) throws(GatewayError) {
+        if principal.ticket?.bounds.job != nil { try self.take(principal, now: now) }
+    }
+
     /// The use came to nothing.
     func giveBack(_ principal: Principal) {
         guard let ticket = principal.ticket, ticket.bounds.uses != nil else { return }

@@ -13,9 +13,12 @@ package final class ClientConnection: Sendable {
     /// Set while the connection's handler can take bodies past the HTTP encoder; on the event loop only.
     private let bodySink: NIOLoopBoundBox<ConnectionHandler?>
     private let wheel: NIOLoopBoundBox<TimerWheel?>
+    /// Ends what is under way where the connection has no ``bodySink``; on the event loop only.
+    private let aborter: NIOLoopBoundBox<(() -> Void)?>
 
     private struct State {
         var isHTTP10 = false
+        var isStream = false
         var gone = false
         var closesAfterResponse = false
         var listener: (@Sendable () -> Void)?
@@ -23,6 +26,7 @@ package final class ClientConnection: Sendable {
 
     package init(eventLoop: any EventLoop, remoteAddress: String?) {
         self.wheel = .makeEmptyBox(valueType: TimerWheel.self, eventLoop: eventLoop)
+        self.aborter = .makeEmptyBox(valueType: (() -> Void).self, eventLoop: eventLoop)
         self.eventLoop = eventLoop
         self.remoteAddress = remoteAddress
         self.peer = remoteAddress.flatMap { IPAddress($0) }
@@ -48,8 +52,19 @@ package final class ClientConnection: Sendable {
 
     /// Closes the connection as it stands, from any thread: for a client that takes nothing, or whose response cannot go on.
     package func abort() {
-        self.eventLoop.execute { self.bodySink.value?.abort() }
+        self.eventLoop.execute {
+            if let sink = self.bodySink.value { sink.abort() } else { self.aborter.value?() }
+        }
     }
+
+    /// Whether this is a stream of HTTP/2. Asked from anywhere.
+    var isStreamOfAnother: Bool {
+        get { self.state.withLock { $0.isStream } }
+        set { self.state.withLock { $0.isStream = newValue } }
+    }
+
+    /// For connections that are streams of another.
+    func offerAbort(_ action: (() -> Void)?) { self.aborter.value = action }
 
     /// Whether the request under way came as HTTP/1.0: no chunks, close at the end.
     package internal(set) var isHTTP10: Bool {

@@ -46,6 +46,13 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// Request parts kept of clients that send further requests before the response; beyond it reading pauses.
     private static let maximumPipelined = 1024
+    /// Of body bytes among them.
+    private static let maximumPipelinedBytes = 64 << 10
+    private var pipelinedBytes = 0
+
+    private var isPipelineFull: Bool {
+        self.pipelined.count >= Self.maximumPipelined || self.pipelinedBytes >= Self.maximumPipelinedBytes
+    }
 
     init(connection: ClientConnection, limits: ConnectionLimits, ledger: ConnectionLedger?) {
         self.connection = connection
@@ -152,13 +159,14 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         let part = self.unwrapInboundIn(data)
         if self.phase.isResponding, self.phase.reading == .whole || !self.pipelined.isEmpty {
             self.pipelined.append(part)
+            self.pipelinedBytes += part.bodyBytes
             return
         }
         self.handOn(part, context)
     }
 
     func read(context: ChannelHandlerContext) {
-        if self.pipelined.count < Self.maximumPipelined { context.read() }
+        if !self.isPipelineFull { context.read() }
     }
 
     private func handOn(_ part: HTTPServerRequestPart, _ context: ChannelHandlerContext) {
@@ -167,6 +175,11 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             self.phase.receivedHead()
             if head.uri.utf8.count > self.limits.uriBytes {
                 self.refuse(GatewayError(.uriTooLong, "The request target is too long."), context)
+                return
+            }
+            // RFC 9112, 3.2: who else is meant would be up to whoever reads it first.
+            if head.version == .http1_1, head.headers["host"].count != 1 {
+                self.refuse(GatewayError(.invalidParameter, "The request must have one Host field."), context)
                 return
             }
             self.connection.isHTTP10 = head.version == .http1_0
@@ -186,11 +199,15 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// The response before is written: hands on the next request as far as it is there.
     private func handOnPipelined(_ context: ChannelHandlerContext) {
         guard !self.pipelined.isEmpty else { return }
-        let wasFull = self.pipelined.count >= Self.maximumPipelined
+        let wasFull = self.isPipelineFull
         while !self.phase.isResponding || self.phase.reading != .whole, let part = self.pipelined.popFirst() {
+            self.pipelinedBytes -= part.bodyBytes
             _ = self.phase.receivedBytes()
             self.handOn(part, context)
-            if self.isClosing { self.pipelined.removeAll() }
+            if self.isClosing {
+                self.pipelined.removeAll()
+                self.pipelinedBytes = 0
+            }
         }
         context.fireChannelReadComplete()
         if wasFull { context.read() }
@@ -408,5 +425,11 @@ final class FirstByteObserver: ChannelInboundHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.handler?.receivedBytes(self.unwrapInboundIn(data).readableBytes)
         context.fireChannelRead(data)
+    }
+}
+
+extension HTTPServerRequestPart {
+    fileprivate var bodyBytes: Int {
+        if case .body(let buffer) = self { buffer.readableBytes } else { 0 }
     }
 }

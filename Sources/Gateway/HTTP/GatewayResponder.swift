@@ -65,7 +65,7 @@ struct GatewayResponder: Sendable {
         case .create, .createStreaming, .submit:
             try await self.jobs.respond(request, scope, match, live, writer: writer, channel: channel)
         case .snapshot, .answer, .stream, .cancel, .list, .describe:
-            let calls = JobCallHandler(streams: self.jobs.streams)
+            let calls = JobCallHandler(streams: self.jobs.streams, uses: self.ownJobs.uses)
             try await calls.respond(scope, match, live, writer: writer, channel: channel)
         }
     }

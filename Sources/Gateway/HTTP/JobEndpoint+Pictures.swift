@@ -16,6 +16,7 @@ extension JobEndpoint {
         do {
             job = try await self.job(id, scope)
             index = try Self.imageIndex(scope.query("image_index"))
+            if scope.method != .head { try self.uses.takeFollowing(scope.principal, now: self.streams.now()) }
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }

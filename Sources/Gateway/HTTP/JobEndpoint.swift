@@ -129,7 +129,7 @@ struct JobEndpoint: Sendable {
         do {
             let job = try await self.job(id, scope)
             plan = await self.streams.plan(job, try self.wish(job, scope, live))
-            try self.uses.take(scope.principal, now: self.streams.now())
+            try self.uses.takeFollowing(scope.principal, now: self.streams.now())
         } catch {
             return try await writer.writeWhole(GatewayResponder.failure(error), for: scope)
         }

@@ -18,6 +18,8 @@ enum RequestBodyReader {
         _ request: Request, limit: Int, budget: PayloadBudget, connection: ClientConnection
     ) async throws -> (bytes: ByteBuffer, lease: PayloadLease?) {
         var lease: PayloadLease?
+        // A connection of HTTP/2 has many streams.
+        let uncounted = connection.isStreamOfAnother ? 0 : Self.uncounted
         let declared = request.headers[.contentLength].flatMap(Int.init)
         if let declared, declared > limit { throw Self.tooLarge(limit, connection) }
         if request.headers[.expect]?.lowercased() == "100-continue" { connection.directBody?.writeContinue() }
@@ -25,7 +27,7 @@ enum RequestBodyReader {
         var iterator = request.body.makeAsyncIterator()
         while let piece = try await iterator.next() {
             guard buffer.readableBytes + piece.readableBytes <= limit else { throw Self.tooLarge(limit, connection) }
-            if buffer.readableBytes + piece.readableBytes > max(Self.uncounted, lease?.bytes ?? 0) {
+            if buffer.readableBytes + piece.readableBytes > max(uncounted, lease?.bytes ?? 0) {
                 // Twofold, as the buffer grows; a declared length at once.
                 let wanted = max(2 * (buffer.readableBytes + piece.readableBytes), declared ?? 0)
                 lease = nil

@@ -28,13 +28,30 @@ struct JobAdmission: Sendable {
     func admit(
         _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
     ) async throws -> Admitted {
+        let isKnown = self.isKnown(scope)
         do throws(GatewayError) {
             try CrossOriginPolicy.refuseForeignForm(scope)
-            if let limits = scope.limits, !self.isKnown(scope) { try await limits.enter() }
+            if !isKnown { try await scope.limits?.enter() }
         } catch {
             await RequestBodyReader.discard(request, connection: scope.connection)
             throw error
         }
+        do {
+            return try await self.admitRead(request, scope, match, live)
+        } catch let error as GatewayError {
+            if error.source != .client {
+                scope.limits?.giveBack()
+            } else if isKnown {
+                // It was none of those that are there, so it has its turn like any other.
+                try await scope.limits?.enterLate()
+            }
+            throw error
+        }
+    }
+
+    private func admitRead(
+        _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable
+    ) async throws -> Admitted {
         let (body, lease) = try await RequestBodyReader.read(
             request, limit: live.table.server.maximumBodyBytes, budget: self.supervisor.budget,
             connection: scope.connection)
@@ -147,7 +164,7 @@ struct JobAdmission: Sendable {
     }
 
     /// Whether the request, as far as its head tells, asks for a job that is there: such a one is not charged, so its limits must
-    /// not refuse it either. What turns out to be another request is charged once it is decoded.
+    /// not refuse it either. What turns out to be another request is charged then.
     private func isKnown(_ scope: RequestScope) -> Bool {
         if let event = scope.headers[.lastEventID].flatMap({ EventID($0) }) {
             return self.supervisor.directory.find(event.job) != nil

@@ -75,7 +75,10 @@ extension JobAssembler {
     mutating func cancel(_ reason: Cancellation.Reason, now: Timestamp) -> [Step] {
         guard !self.isOver else { return [] }
         self.isOver = true
-        return [.end(.cancelled(Cancellation(reason: reason, billed: self.mayBeBilled)))]
+        var cancellation = Cancellation(reason: reason, billed: self.mayBeBilled)
+        cancellation.pictures = self.pictures.count
+        cancellation.cost = self.plan.pictureCost.map { $0 * Double(self.pictures.count) }
+        return [.end(.cancelled(cancellation))]
     }
 
     func elapsed(since start: Timestamp, _ end: Timestamp) -> Int {

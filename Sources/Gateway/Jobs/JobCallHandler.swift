@@ -8,6 +8,7 @@ import Storage
 /// Calls of a dialect that create no job: where one stands, its answer, its events, its cancellation, a list of them.
 struct JobCallHandler: Sendable {
     let streams: JobStreams
+    let uses: TicketUses
 
     private enum Reply {
         case whole(DialectResponse)
@@ -60,7 +61,9 @@ struct JobCallHandler: Sendable {
             JobStreams.Wish(
                 dialect: match.dialect, delivery: match.traits.delivery(of: job), heartbeat: route.heartbeat,
                 position: wish.position, call: call))
-        return wish.form == .answer ? .answer(plan) : .stream(plan)
+        guard wish.form != .answer else { return .answer(plan) }
+        try self.uses.takeFollowing(scope.principal, now: self.streams.now())
+        return .stream(plan)
     }
 
     /// - Throws: `not_found`, also for a job of somebody else or of another path.

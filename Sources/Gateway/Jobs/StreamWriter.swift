@@ -274,6 +274,7 @@ final class StreamWriter: TimerWheelTarget {
             case .failure:
                 // In the middle of a frame there is no other way to say so.
                 self.connection.abort()
+                self.finish(.clientGone)
             }
         }
     }

@@ -90,6 +90,11 @@ final class LimitPass: Sendable {
         try await self.charge(Self.distinct(self.candidates.commonLimits + own).map { self.one($0, route: route) })
     }
 
+    /// The same, unless something has been charged already.
+    func enterLate() async throws(GatewayError) {
+        if self.state.withLock({ $0.standings.isEmpty }) { try await self.enter() }
+    }
+
     /// - Throws: `rate_limited`, `quota_exceeded`, and `invalid_parameter` for what could never pass.
     func weigh(_ plan: JobPlan) async throws(GatewayError) {
         guard let route = self.candidates.routes.first(where: { $0.name == plan.route }) else { return }

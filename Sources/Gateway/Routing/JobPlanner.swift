@@ -28,7 +28,7 @@ struct JobPlanner: Sendable {
             route: route.name, request: choice.request, upstream: choice.target, dropped: choice.dropped,
             delivery: decoded.delivery ?? route.delivery, disconnect: route.onDisconnect, timeouts: choice.timeouts,
             notify: route.notify)
-        plan.pictureCost = self.live.table.costs.pictureCost(of: request)
+        plan.pictureCost = self.live.table.costs.pictureCost(of: choice.request)
         plan.permit = choice.permit
         plan.fallbacks = fallbacks.isEmpty ? nil : fallbacks
         return Decision(plan: plan, route: route)
@@ -51,6 +51,11 @@ struct JobPlanner: Sendable {
         }
         if let models = route.allow.models, let model = request.model, !models.contains(where: { $0.matches(model) }) {
             throw GatewayError(.invalidParameter, "This model is not allowed here.", parameter: "model")
+        }
+        if let models = route.allow.models, let model = request.imageModel,
+            !models.contains(where: { $0.matches(model) })
+        {
+            throw GatewayError(.invalidParameter, "This model is not allowed here.", parameter: "tools.model")
         }
         if let sizes = route.allow.sizes, let size = request.size, !sizes.contains(size.text) {
             throw GatewayError(

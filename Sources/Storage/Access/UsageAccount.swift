@@ -66,6 +66,10 @@ extension UsageAccount.Sums {
         } else {
             self.failures = 1
         }
+        if case .cancelled(let cancellation) = event {
+            self.images = cancellation.pictures
+            self.cost = cancellation.cost.map { Int(($0 * 1000).rounded()) } ?? 0
+        }
         // Whatever an upstream says, sums of it must not overflow.
         let bounds = 0...1_000_000_000_000
         self.inputTokens = min(max(used?.inputTokens ?? 0, bounds.lowerBound), bounds.upperBound)

@@ -18,7 +18,8 @@ package struct VerificationKeySet: Sendable {
         for element in list.elements {
             if let key = await VerificationKey(element, allowed: allowed) { keys.append(key) }
         }
-        guard !keys.isEmpty else { return nil }
+        // An issuer may withdraw its last key; a set of which nothing can be used says nothing.
+        guard !keys.isEmpty || list.elements.isEmpty else { return nil }
         self.keys = keys
     }
 

@@ -29,6 +29,8 @@ final class HTTP2StreamHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// When the peer last took something, or had nothing to take.
     private var takenAt = NIODeadline.uptimeNanoseconds(0)
     private var stallTimer: Scheduled<Void>?
+    /// Bytes that waited for the whole connection's peer when that was last looked at.
+    private var connectionWaiting: Int?
     private var context: ChannelHandlerContext?
 
     init(connection: ClientConnection, limits: ConnectionLimits) {
@@ -36,12 +38,20 @@ final class HTTP2StreamHandler: ChannelDuplexHandler, RemovableChannelHandler {
         self.limits = limits
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.connection.isStreamOfAnother = true
+        self.connection.offerAbort { [weak self] in
+            guard let self, let context = self.context else { return }
+            self.reset(context)
+        }
+    }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.bodyTimer?.cancel()
         self.stallTimer?.cancel()
+        self.connection.offerAbort(nil)
         self.connection.markGone()
     }
 
@@ -186,9 +196,20 @@ final class HTTP2StreamHandler: ChannelDuplexHandler, RemovableChannelHandler {
             self.stallTimer = nil
             guard self.untakenBytes > 0 else { return }
             let rest = self.takenAt + self.limits.writeStall - context.eventLoop.now
-            guard rest <= .nanoseconds(0) else { return self.watchStall(rest, context) }
+            guard rest <= .nanoseconds(0), self.isStalled(context) else {
+                return self.watchStall(max(rest, .nanoseconds(self.limits.writeStall.nanoseconds / 2)), context)
+            }
             self.reset(context)
         }
+    }
+
+    /// Streams share what their connection takes: one of many has to wait for the others. Where the connection itself is what holds it
+    /// up, it counts as stalled once that takes nothing at all.
+    private func isStalled(_ context: ChannelHandlerContext) -> Bool {
+        guard let parent = context.channel.parent, !parent.isWritable else { return true }
+        let waiting = Int((try? parent.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0)
+        defer { self.connectionWaiting = waiting }
+        return waiting == self.connectionWaiting
     }
 
     /// Where the whole connection takes nothing, a reset would wait behind what it does not take.
