@@ -46,12 +46,8 @@ package final class SQLiteJobStore: JobStore, WebhookOutbox, Service {
         try StoreInspection(path: path).run()
         do {
             return try SQLiteJobStore(configuration, lock: lock, uploads: uploads, hooks: hooks)
-        } catch let error as SQLiteStoreError {
-            throw error
-        } catch let error as DatabaseError {
-            throw SQLiteStoreError(path, StoreInspection.reason(error))
         } catch {
-            throw SQLiteStoreError(path, .failed("\(error)"))
+            throw SQLiteStoreError(path, opening: error)
         }
     }
 

@@ -1,3 +1,5 @@
+import GRDB
+
 /// Why the job store cannot be opened, in one line for the operator. Database and write-ahead log are as they were.
 package struct SQLiteStoreError: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Reason: Equatable, Sendable {
@@ -21,6 +23,15 @@ package struct SQLiteStoreError: Error, Equatable, Sendable, CustomStringConvert
     init(_ path: String, _ reason: Reason) {
         self.path = path
         self.reason = reason
+    }
+
+    /// Of whatever opening a database throws.
+    init(_ path: String, opening error: any Error) {
+        switch error {
+        case let error as SQLiteStoreError: self = error
+        case let error as DatabaseError: self.init(path, StoreInspection.reason(error))
+        default: self.init(path, .failed("\(error)"))
+        }
     }
 
     package var description: String {

@@ -17,12 +17,8 @@ package struct StoreAdministration: Sendable {
         defer { lock?.release() }
         do {
             return try StoreAdministration(path, isAlone: lock != nil)
-        } catch let error as SQLiteStoreError {
-            throw error
-        } catch let error as DatabaseError {
-            throw SQLiteStoreError(path, StoreInspection.reason(error))
         } catch {
-            throw SQLiteStoreError(path, .failed("\(error)"))
+            throw SQLiteStoreError(path, opening: error)
         }
     }
 

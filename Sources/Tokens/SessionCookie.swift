@@ -11,6 +11,10 @@ package struct SessionCookie: Hashable, Sendable {
     package static let lifetime: Int64 = 30 * 86_400
     private static let prefix: StaticString = "sfs_"
     private static let maximumLength = 256
+    private static let idPrefix: StaticString = "ses_"
+
+    /// Whether the name is a browser's, not that of anybody with a credential.
+    package static func isID(_ name: String) -> Bool { name.hasPrefix("\(self.idPrefix)") }
 
     package init(id: String, issuedAt: Timestamp) {
         self.id = id
@@ -19,7 +23,7 @@ package struct SessionCookie: Hashable, Sendable {
 
     package init(issuedAt: Timestamp) {
         var numbers = PooledRandomNumbers()
-        self.init(id: Base32.encode("ses_", high: numbers.next(), low: numbers.next()), issuedAt: issuedAt)
+        self.init(id: Base32.encode(Self.idPrefix, high: numbers.next(), low: numbers.next()), issuedAt: issuedAt)
     }
 
     /// Nil for a value that is none of ours, or older than ``lifetime``.

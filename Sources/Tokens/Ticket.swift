@@ -73,8 +73,8 @@ extension Ticket {
         json.field("t", self.token)
         json.field("e", self.expiresAt.milliseconds)
         json.field("s", Int(self.epoch))
-        json.names("c", self.scopes)
-        json.names("l", self.limits)
+        json.field("c", list: self.scopes)
+        json.field("l", list: self.limits)
         if !self.claims.isEmpty {
             json.key("m")
             json.beginObject()
@@ -85,7 +85,7 @@ extension Ticket {
             json.endObject()
         }
         json.field("job", self.bounds.job)
-        json.names("routes", self.bounds.routes)
+        json.field("routes", list: self.bounds.routes)
         json.field("model", self.bounds.model)
         json.field("size", self.bounds.size)
         json.field("n", self.bounds.maximumCount)
@@ -117,15 +117,4 @@ extension Ticket {
     }
 
     private static func names(_ node: JSONNode?) -> [String] { node?.elements.compactMap(\.string) ?? [] }
-}
-
-extension JSONWriter {
-    /// Left out where there are none.
-    fileprivate mutating func names(_ key: StaticString, _ names: [String]) {
-        guard !names.isEmpty else { return }
-        self.key(key)
-        self.beginArray()
-        for name in names { self.value(name) }
-        self.endArray()
-    }
 }

@@ -19,6 +19,24 @@ extension PictureVocabulary {
             required: ["prompt"] + (isEdit ? ["image"] : []), "Each name also in camel case.")
     }
 
+    /// Of a call that makes a picture and streams, or answers once.
+    /// - Parameters:
+    ///   - noun: what is made, in words.
+    ///   - answer: the events and what stands in their place.
+    static func document(
+        _ operation: ImageRequest.Operation, of noun: String, answer: String
+    ) -> EndpointDocument {
+        let isEdit = operation == .edit
+        return EndpointDocument(
+            "\(isEdit ? "Edits" : "Makes") \(noun)", description: "Streams unless `\"stream\": false`.",
+            body: self.body(operation), form: isEdit ? self.form : nil,
+            answers: [
+                .init(
+                    200, answer, .json(.object([:])),
+                    .events("One JSON object for each `data:` line, told apart by `type`.")), .accepted,
+            ], failure: self.failure)
+    }
+
     static let form = RequestSchemas.form(others: .worded)
 
     /// The failure that frontends read: ``FrontendErrorBody``.

@@ -49,17 +49,6 @@ enum FrontendWord {
     }
 }
 
-extension JSONWriter {
-    /// Nothing where the list is empty.
-    mutating func field(_ key: StaticString, list: [String]) {
-        guard !list.isEmpty else { return }
-        self.key(key)
-        self.beginArray()
-        for text in list { self.value(text) }
-        self.endArray()
-    }
-}
-
 extension EncoderContext {
     /// Where the newest preview can be fetched; another text for each, so that it is shown anew.
     func previewURL(_ preview: PartialImage, at event: SequencedEvent) -> String {

@@ -18,16 +18,7 @@ extension StagesDialect {
         case .stream:
             return EndpointDocument("Streams a job's stages", answers: [stream], failure: failure)
         case .list:
-            return EndpointDocument(
-                "Lists the caller's jobs", query: ListDocument.query,
-                answers: [
-                    .init(
-                        200, "Newest first.",
-                        .json(
-                            .object(
-                                ["jobs": .array(of: StagesDocument.job), "next_cursor": JSONSchema.string().orNull],
-                                required: ["jobs", "next_cursor"])))
-                ], failure: failure)
+            return ListDocument.document(of: StagesDocument.job, failure: failure)
         case .cancel:
             return EndpointDocument("Cancels a job", answers: [.init(200, "Where it stands.", job)], failure: failure)
         case .snapshot, .answer, .describe:
@@ -64,13 +55,4 @@ private enum StagesDocument {
             "status": .words(states),
             "progress_percentage": .integer(0...100), "current_stage": .string(),
         ], required: ["job_id", "status", "progress_percentage"])
-}
-
-/// The query of lists of jobs.
-package enum ListDocument {
-    package static let query: [EndpointDocument.QueryParameter] = [
-        .init("limit", .integer(1...100), "Jobs of one page; 20 unless said."),
-        .init("cursor", .string(pattern: "^1[0-9a-z]{7}-[a-z2-7]{26}$"), "`next_cursor` of the page before."),
-        .init("status", .words(["queued", "processing", "completed", "failed", "cancelled"]), "Only these."),
-    ]
 }

@@ -48,12 +48,7 @@ struct StagesEncoder: DialectEncoder {
         var json = self.begin(self.stage, message: change.message, status: self.openStatus)
         json.field("queue_position", change.queuePosition)
         json.field("estimated_ms", change.estimatedMilliseconds)
-        if !change.dropped.isEmpty {
-            json.key("dropped")
-            json.beginArray()
-            for name in change.dropped { json.value(name) }
-            json.endArray()
-        }
+        json.field("dropped", list: change.dropped)
         self.end(json, into: &out)
     }
 

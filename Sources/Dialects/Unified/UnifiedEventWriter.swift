@@ -79,11 +79,7 @@ struct UnifiedEventWriter: Sendable {
         json.field("attempt", change.attempt)
         json.field("reason", change.reason)
         json.field("retry_at", time: change.retryAt)
-        guard !change.dropped.isEmpty else { return }
-        json.key("dropped")
-        json.beginArray()
-        for name in change.dropped { json.value(name) }
-        json.endArray()
+        json.field("dropped", list: change.dropped)
     }
 
     private func write(_ image: FinishedImage, into out: inout FrameOutput) {

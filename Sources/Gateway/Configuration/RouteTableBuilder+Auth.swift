@@ -36,24 +36,32 @@ extension RouteTableBuilder {
         self.report("keys must not come unencrypted over a network that is not yours; expected https", at: url.place)
     }
 
-    /// Bytes of an operator's token.
-    private static let leastAdminToken = 16
-
     mutating func adminTokens() -> [Secret] {
         guard let references = self.file.admin?.value.token else { return [] }
-        var tokens: [Secret] = []
+        return self.secrets(references, of: "token")
+    }
+
+    /// In bytes.
+    private static let leastSecret = 16
+
+    /// Those that are set.
+    /// - Parameter kind: what they are, for messages.
+    private mutating func secrets(_ references: Located<[SecretReference]>, of kind: String) -> [Secret] {
+        var secrets: [Secret] = []
         for reference in references.value {
             do {
-                let token = try self.surroundings.secret(reference)
-                tokens.append(token)
-                if token.reveal().utf8.count < Self.leastAdminToken {
-                    self.report("expected a token of at least 16 bytes, found a shorter one", at: references.place)
+                let secret = try self.surroundings.secret(reference)
+                secrets.append(secret)
+                if secret.reveal().utf8.count < Self.leastSecret {
+                    self.report(
+                        "expected a \(kind) of at least \(Self.leastSecret) bytes, found a shorter one",
+                        at: references.place)
                 }
             } catch {
                 self.report(error.reason, at: references.place, .warning)
             }
         }
-        return tokens
+        return secrets
     }
 
     /// Whether anybody can have a credential.
@@ -90,19 +98,7 @@ extension RouteTableBuilder {
     ) -> RouteTable.SigningSecret {
         let file = self.surroundings.resolve("var/keys/\(name)")
         guard let references else { return .generated(file: file) }
-        var secrets: [Secret] = []
-        for reference in references.value {
-            do {
-                let secret = try self.surroundings.secret(reference)
-                secrets.append(secret)
-                if secret.reveal().utf8.count < 16 {
-                    self.report(
-                        "expected a signing secret of at least 16 bytes, found a shorter one", at: references.place)
-                }
-            } catch {
-                self.report("\(error.reason)", at: references.place, .warning)
-            }
-        }
+        let secrets = self.secrets(references, of: "signing secret")
         if secrets.isEmpty, !references.value.isEmpty {
             let message =
                 "no secret is set; \(what) are signed with one made once in \(ConfigurationText.quoted(file))"

@@ -12,7 +12,6 @@ struct Authenticator: Sendable {
     let issuers: IssuerKeys
     /// Of tickets and session cookies.
     let keys: SigningKeys
-    let uses: TicketUses
     /// The start of this process.
     let epoch: UInt32
     let now: @Sendable () -> Timestamp

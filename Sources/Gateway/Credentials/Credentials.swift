@@ -27,7 +27,6 @@ struct Credentials: Sendable {
         self.directory = directory
         self.issuers = issuers
         self.authenticator = Authenticator(
-            directory: directory, issuers: issuers, keys: keys, uses: self.uses, epoch: epoch, now: options.now,
-            logger: logger)
+            directory: directory, issuers: issuers, keys: keys, epoch: epoch, now: options.now, logger: logger)
     }
 }

@@ -2,7 +2,6 @@ package import Admission
 import ImageGeneration
 package import Storage
 import StreamCodecs
-import Synchronization
 import Transport
 
 /// What the gateway holds at this moment, for health checks and tests of leaks.
@@ -98,59 +97,5 @@ package struct MemoryGauge: Sendable {
         json.field("closed_readers", self.figures.closedReaders)
         json.field("refused", self.figures.refused)
         json.endObject()
-    }
-}
-
-/// The responses under way, so that draining can wait for them and end the rest.
-final class DeliveryRegistry: Sendable {
-    private let state = Mutex<State>(State())
-
-    private struct State {
-        var count = 0
-        var streams: [ObjectIdentifier: StreamDelivery] = [:]
-        /// Of responses that cannot say in their format that they end early.
-        var connections: [ObjectIdentifier: ClientConnection] = [:]
-    }
-
-    var count: Int { self.state.withLock { $0.count } }
-
-    /// Counts a response until ``end(_:)``.
-    func begin(_ stream: StreamDelivery) {
-        self.state.withLock {
-            $0.count += 1
-            $0.streams[ObjectIdentifier(stream)] = stream
-        }
-    }
-
-    func end(_ stream: StreamDelivery) {
-        self.state.withLock {
-            $0.count -= 1
-            $0.streams[ObjectIdentifier(stream)] = nil
-        }
-    }
-
-    /// A response that can only be cut off.
-    func begin(on connection: ClientConnection) {
-        self.state.withLock {
-            $0.count += 1
-            $0.connections[ObjectIdentifier(connection)] = connection
-        }
-    }
-
-    func end(on connection: ClientConnection) {
-        self.state.withLock {
-            $0.count -= 1
-            $0.connections[ObjectIdentifier(connection)] = nil
-        }
-    }
-
-    func cutAll() {
-        let connections = self.state.withLock { Array($0.connections.values) }
-        for connection in connections { connection.abort() }
-    }
-
-    func interruptAll(_ error: GatewayError) {
-        let streams = self.state.withLock { Array($0.streams.values) }
-        for stream in streams { stream.interrupt(error) }
     }
 }

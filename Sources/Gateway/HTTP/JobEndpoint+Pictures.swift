@@ -31,8 +31,8 @@ extension JobEndpoint {
         if scope.method == .head { return try await writer.writeResponse(head) }
         let subscription = job.subscribe()
         defer { self.streams.left(job, subscription) }
-        self.streams.deliveries.begin(on: scope.connection)
-        defer { self.streams.deliveries.end(on: scope.connection) }
+        self.streams.deliveries.begin(.whole(on: scope.connection))
+        defer { self.streams.deliveries.end(.whole(on: scope.connection)) }
         try await delivery.run(subscription, writer: writer, head: head)
     }
 

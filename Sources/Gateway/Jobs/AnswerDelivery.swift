@@ -152,7 +152,6 @@ struct AnswerDelivery: Sendable {
 /// taken as it comes, because the log forgets the beginning of a very long text.
 private struct AnswerEvents {
     private var seen: [SequencedEvent] = []
-    private var numbers: Set<EventSequence> = []
 
     /// Beyond this the rest of a text is left out.
     private static let maximumSeen = 1 << 18
@@ -166,7 +165,6 @@ private struct AnswerEvents {
             let events = subscription.read(orWake: { signal.yield(.events) })
             for event in events where event.event.payload == nil && self.seen.count < Self.maximumSeen {
                 self.seen.append(event)
-                self.numbers.insert(event.sequence)
             }
             if events.last?.event.isTerminal == true { return true }
             if events.isEmpty { return false }
@@ -175,7 +173,8 @@ private struct AnswerEvents {
 
     /// All of it, in order.
     func write(_ log: EventLog, into encoder: inout any DialectAnswerEncoder) {
-        let rest = log.retained.filter { !self.numbers.contains($0.sequence) }
+        let numbers = Set(self.seen.map(\.sequence))
+        let rest = log.retained.filter { !numbers.contains($0.sequence) }
         for event in (self.seen + rest).sorted(by: { $0.sequence < $1.sequence }) { encoder.add(event) }
     }
 }

@@ -113,8 +113,8 @@ struct JobHandler: Sendable {
         let dialect = plan.wish.dialect
         let encoder = dialect.makeAnswerEncoder(
             plan.job.encoderContext(plan.wish.delivery, publicURL: live.publicURL, call: plan.wish.call))
-        self.streams.deliveries.begin(on: scope.connection)
-        defer { self.streams.deliveries.end(on: scope.connection) }
+        self.streams.deliveries.begin(.whole(on: scope.connection))
+        defer { self.streams.deliveries.end(.whole(on: scope.connection)) }
         let outcome = try await delivery.run(
             subscription: subscription, encoder: encoder, writer: writer, headers: fields
         ) { error in dialect.render(error, requestID: scope.id) }

@@ -20,7 +20,7 @@ package struct JobPlan: Sendable {
     var fallbacks: Fallbacks?
     /// Name of the webhook that is told of the job's end; nil: nobody is.
     package var notify: String?
-    /// Counts the pictures of ``request`` for as long as anybody holds the plan.
+    /// Counts ``request``, its pictures among it, for as long as anybody holds the plan.
     package var uploads: PayloadLease?
     /// Units of `costs` for each picture that comes; nil where the file has no `costs`.
     package var pictureCost: Double?

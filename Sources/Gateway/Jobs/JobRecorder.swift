@@ -45,13 +45,14 @@ struct JobRecorder: Sendable {
 
     /// To be awaited before anybody is told: what a client was told has to be true after a crash too.
     /// - Parameters:
-    ///   - used: what the upstream said it used, also for a job that came to nothing.
+    ///   - used: what the upstream said it used; told apart only for a job that came to nothing, since a completion carries it.
     ///   - completed: told the event that ends the job; another than `event` where another was first.
     func terminal(
         _ event: JobEvent, at: Timestamp, used: Usage,
         completed: @escaping @Sendable (JobEvent, GatewayError?) -> Void
     ) {
-        if used != .zero { self.store.record(.usage(used), of: self.job, at: at) }
+        let tellsUsage = if case .completed = event { true } else { false }
+        if !tellsUsage, used != .zero { self.store.record(.usage(used), of: self.job, at: at) }
         self.store.terminal(event, of: self.job, at: at) { result in
             switch result {
             case .success(.recorded): completed(event, nil)

@@ -106,12 +106,12 @@ struct JobStreams: Sendable {
                 median: plan.job.running.map { self.supervisor.median(for: $0.plan) } ?? 1, now: self.now,
                 createdAt: plan.job.createdAt, upstream: plan.job.upstream, budget: self.supervisor.budget),
             connection: scope.connection, resumption: resumption)
-        self.deliveries.begin(delivery)
+        self.deliveries.begin(.stream(delivery))
         let head = HTTPResponse(status: .ok, headerFields: Self.headers(plan, scope))
         if case .finished = await delivery.run(head: head, connection: scope.connection) {
             plan.job.log.delivered.set()
         }
-        self.deliveries.end(delivery)
+        self.deliveries.end(.stream(delivery))
     }
 
     /// Where the stream begins, for a plan made before.

@@ -4,6 +4,7 @@ import HTTPTypes
 import ImageGeneration
 import Logging
 import Synchronization
+import Tokens
 
 /// Where requests meet their limits: which rules count for one, and what each is charged.
 struct LimitGate: Sendable {
@@ -27,7 +28,7 @@ extension LimitGate {
     /// is kept.
     func permits(principal: String?, route: RouteTable.Route) async throws(GatewayError) -> LimitReceipt? {
         // Browsers without a credential count by address.
-        let principal = principal.flatMap { $0.hasPrefix("ses_") ? nil : $0 }
+        let principal = principal.flatMap { SessionCookie.isID($0) ? nil : $0 }
         let caller = Caller(principal: Principal(kind: .token, id: principal), address: nil)
         let charges = route.limits.compactMap { rule -> LimitCharge? in
             guard rule.measure == .concurrent else { return nil }

@@ -13,8 +13,7 @@ final class LiveTable: Sendable {
     let conditions: UpstreamConditions
     private let targets: [String: UpstreamTarget]
     let edge: EdgePolicy
-    /// The API as configured, in OpenAPI's words.
-    let apiDocument: ByteBuffer
+    private let encodedAPI = Mutex<ByteBuffer?>(nil)
 
     /// - Parameters:
     ///   - publicURL: as configured or as listened on.
@@ -35,7 +34,6 @@ final class LiveTable: Sendable {
         }
         self.targets = targets
         self.edge = EdgePolicy(table.server, publicURL: publicURL)
-        self.apiDocument = APIDocument(table, publicURL: publicURL).encoded
     }
 
     private init(_ other: LiveTable, publicURL: String) {
@@ -44,11 +42,19 @@ final class LiveTable: Sendable {
         self.conditions = other.conditions
         self.publicURL = publicURL
         self.edge = EdgePolicy(other.table.server, publicURL: publicURL)
-        self.apiDocument = APIDocument(other.table, publicURL: publicURL).encoded
     }
 
     /// The same under another public URL.
     func published(at publicURL: String) -> LiveTable { LiveTable(self, publicURL: publicURL) }
+
+    /// The API as configured, in OpenAPI's words. Written when first asked for.
+    var apiDocument: ByteBuffer {
+        self.encodedAPI.withLock { encoded in
+            let document = encoded ?? APIDocument(self.table, publicURL: self.publicURL).encoded
+            encoded = document
+            return document
+        }
+    }
 
     /// A configured upstream beside what is known of it; nil where it is not available.
     struct UpstreamReport: Sendable {

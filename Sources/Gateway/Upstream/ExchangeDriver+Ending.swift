@@ -23,13 +23,7 @@ extension ExchangeDriver {
     /// Stops without a terminal event and without a word to the upstream.
     private func leave() {
         guard !self.assembler.isOver, !self.isClosed else { return }
-        self.isClosed = true
-        self.isExchangeOver = true
-        self.attempt.permit?.end(.left)
-        self.leases.endAll()
-        self.job.onCommand(nil)
-        self.session?.close()
-        self.session = nil
+        self.release()
         self.job.settle(nil, wasAsked: true)
         self.job.commitment.open()
         self.job.ending.open()
@@ -61,6 +55,13 @@ extension ExchangeDriver {
     /// Both halves must be over: the exchange, and the job.
     func close() {
         guard !self.isClosed, self.isEnded else { return }
+        self.release()
+        self.lines.logEnd()
+        self.environment.onEnd(self.job)
+    }
+
+    /// Gives back whatever the exchange holds.
+    private func release() {
         self.isClosed = true
         self.isExchangeOver = true
         self.attempt.permit?.end(.left)
@@ -68,7 +69,5 @@ extension ExchangeDriver {
         self.job.onCommand(nil)
         self.session?.close()
         self.session = nil
-        self.lines.logEnd()
-        self.environment.onEnd(self.job)
     }
 }

@@ -12,9 +12,10 @@ import Transport
 /// thread.
 ///
 /// Proof of `@unchecked Sendable`: `start` touches the stored `var`s before it gives anybody a way to reach the driver.
-/// From then on they are touched on the session's thread alone: its callbacks come there, and the beginning, commands, stored
-/// pictures and the job store's answers, from whichever thread, go there through the session's queue, which also orders them
-/// behind `start`.
+/// From then on they are touched on the session's thread alone: its callbacks come there, and whatever comes from another thread
+/// (the beginning, commands, a change of the place at the upstream, the answers of memory, image store and job store) goes there
+/// through the session's queue, which also orders it behind `start`. What other threads read of the driver, `job` and
+/// `environment`, never changes.
 final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     struct Environment: Sendable {
         var transport: any UpstreamTransport

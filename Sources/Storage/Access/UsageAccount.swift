@@ -11,7 +11,7 @@ package struct UsageAccount: Hashable, Sendable {
 
     package struct Sums: Hashable, Sendable {
         package var jobs = 0
-        /// Jobs that ended without a picture, cancelled ones among them.
+        /// Jobs that did not complete: failed ones and cancelled ones, those with pictures too.
         package var failures = 0
         package var images = 0
         /// As upstreams told it.
@@ -59,17 +59,19 @@ extension UsageAccount.Sums {
         self.init()
         self.jobs = 1
         var used = usage
-        if case .completed(let completion) = event {
+        var cost: Double?
+        switch event {
+        case .completed(let completion):
             self.images = completion.images.count
-            self.cost = completion.cost.map { Int(($0 * 1000).rounded()) } ?? 0
+            cost = completion.cost
             used = completion.usage
-        } else {
+        case .cancelled(let cancellation):
             self.failures = 1
-        }
-        if case .cancelled(let cancellation) = event {
             self.images = cancellation.pictures
-            self.cost = cancellation.cost.map { Int(($0 * 1000).rounded()) } ?? 0
+            cost = cancellation.cost
+        default: self.failures = 1
         }
+        self.cost = cost.map { Int(($0 * 1000).rounded()) } ?? 0
         // Whatever an upstream says, sums of it must not overflow.
         let bounds = 0...1_000_000_000_000
         self.inputTokens = min(max(used?.inputTokens ?? 0, bounds.lowerBound), bounds.upperBound)

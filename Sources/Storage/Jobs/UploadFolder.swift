@@ -2,13 +2,16 @@ import Glibc
 package import ImageGeneration
 package import NIOCore
 package import NIOPosix
+import Synchronization
 
 /// Pictures that came with requests, as files `<job>/<n>` below a folder, until their job is over.
 ///
 /// ``store(_:of:)`` returns when the files are on the disk under their names, so that a record may speak of them.
-package struct UploadFolder: Sendable {
+package final class UploadFolder: Sendable {
     private let folder: String
     private let threads: NIOThreadPool
+    /// The folder's own name is on the disk.
+    private let isRooted = Mutex(false)
 
     /// - Parameters:
     ///   - folder: made when first needed.
@@ -29,13 +32,19 @@ package struct UploadFolder: Sendable {
                 for (index, upload) in uploads.enumerated() { try Self.write(upload, to: "\(shelf)/\(index)") }
                 try Self.flush(shelf)
                 try Self.flush(self.folder)
-                // The first upload made it.
-                try Self.flush("\(self.folder)/..")
+                try self.root()
             } catch {
                 Self.remove(shelf)
                 throw error
             }
         }
+    }
+
+    /// The first upload made the folder. Whoever comes before its name is on the disk sees to it himself.
+    private func root() throws(GatewayError) {
+        guard !self.isRooted.withLock({ $0 }) else { return }
+        try Self.flush("\(self.folder)/..")
+        self.isRooted.withLock { $0 = true }
     }
 
     /// - Throws: `storage_unavailable` also when there are not `count` of them.

@@ -190,6 +190,15 @@ extension JSONWriter {
         self.value(staticText: staticText)
     }
 
+    /// Nothing where the list is empty.
+    package mutating func field(_ key: StaticString, list: [String]) {
+        guard !list.isEmpty else { return }
+        self.key(key)
+        self.beginArray()
+        for text in list { self.value(text) }
+        self.endArray()
+    }
+
     /// A valid JSON value, written as it is.
     package mutating func field(_ key: StaticString, raw: ByteBuffer?) {
         guard let raw else { return }

@@ -20,18 +20,7 @@ enum OwnCalls {
     }
 
     private static var list: APIDocument.Call {
-        self.call(
-            .get, "/v1/jobs", "listJobs",
-            EndpointDocument(
-                "Lists the caller's jobs", query: ListDocument.query,
-                answers: [
-                    .init(
-                        200, "Newest first.",
-                        .json(
-                            .object(
-                                ["jobs": .array(of: .shared(.job)), "next_cursor": JSONSchema.string().orNull],
-                                required: ["jobs", "next_cursor"])))
-                ], failure: .problem))
+        self.call(.get, "/v1/jobs", "listJobs", ListDocument.document(of: .shared(.job), failure: .problem))
     }
 
     private static var snapshot: APIDocument.Call {
