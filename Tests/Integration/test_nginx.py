@@ -98,11 +98,12 @@ def silent_upstream(preview, final, stream=True):
 
 
 def first_event(port):
-    with Stream(port, UNIFIED["path"], {"prompt": "[sim profile=fast] x", "stream": True}) as stream:
+    with Stream(port, UNIFIED["path"], {"prompt": "[sim profile=normal] x", "stream": True}) as stream:
         return next(iter(stream)).at
 
 
 def test_first_event_is_as_fast(serve, proxied):
+    """What gathers a stream holds its first event back for seconds, as long as the picture takes or its buffer fills."""
     server = serve(
         {"real": {"provider": "openai-images", "base_url": "simulator:"}}, [quiet(UNIFIED)],
     )
@@ -114,7 +115,7 @@ def test_first_event_is_as_fast(serve, proxied):
         behind.append(first_event(port))
     direct, behind = statistics.median(direct), statistics.median(behind)
     print(f"first event: direct {direct * 1000:.1f} ms, behind nginx {behind * 1000:.1f} ms")
-    assert behind <= 3 * direct + 0.02, f"direct {direct * 1000:.1f} ms, behind nginx {behind * 1000:.1f} ms"
+    assert behind < direct + 1
 
 
 def test_events_are_not_held_back(serve, proxied):

@@ -10,7 +10,7 @@ protocol TimerWheelTarget: AnyObject {
 /// tick cost the loop a single timer of its own. Touched on its event loop only.
 final class TimerWheel {
     /// A timer fires up to this much late, never early.
-    static let tick = TimeAmount.milliseconds(25)
+    static let tick = TimeAmount.milliseconds(5)
 
     /// Names one timer. Of no use once it fired.
     struct Token {

@@ -23,14 +23,14 @@ import Testing
 
     @Test func firesOnceInItsTickAndNotBefore() {
         let wheel = TimerWheel(self.eventLoop)
-        let targets = [Int64(10), 60, 60, 61, 200].map { milliseconds -> Target in
+        let targets = [Int64(3), 12, 12, 13, 40].map { milliseconds -> Target in
             let target = Target()
             _ = wheel.add(target, at: self.at(milliseconds))
             return target
         }
         let steps: [(until: Int64, fired: [Int])] = [
-            (24, [0, 0, 0, 0, 0]), (25, [1, 0, 0, 0, 0]), (74, [1, 0, 0, 0, 0]), (75, [1, 1, 1, 1, 0]),
-            (199, [1, 1, 1, 1, 0]), (200, [1, 1, 1, 1, 1]), (900, [1, 1, 1, 1, 1]),
+            (4, [0, 0, 0, 0, 0]), (5, [1, 0, 0, 0, 0]), (14, [1, 0, 0, 0, 0]), (15, [1, 1, 1, 1, 0]),
+            (39, [1, 1, 1, 1, 0]), (40, [1, 1, 1, 1, 1]), (900, [1, 1, 1, 1, 1]),
         ]
         for step in steps {
             self.eventLoop.advanceTime(to: self.at(step.until))
