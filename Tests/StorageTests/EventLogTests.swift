@@ -125,7 +125,7 @@ import Testing
     @Test func whoCanLetGoIsAskedBeforeALeaseIsRefused() {
         let budget = PayloadBudget(limit: 100)
         let hoard = Hoard(leases: [40, 40].map { budget.leaseAlways($0) })
-        budget.onPressure { _ in hoard.letGo() }
+        budget.onPressure { _, _ in hoard.letGo() }
         #expect(budget.lease(30) != nil)
         #expect(hoard.count == 1)
         let forced = budget.leaseAlways(90)

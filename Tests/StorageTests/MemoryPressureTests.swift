@@ -5,21 +5,24 @@ import Testing
 @Suite struct MemoryPressureTests {
     private static func victims(_ pressure: inout MemoryPressure, now: Int64, finished: Bool = false) -> [String] {
         var words: [String] = []
-        var holds = finished
-        while let victim = pressure.nextVictim(now: now, finishedJobsHold: holds) {
+        var jobs = finished ? MemoryPressure.FinishedJobs.move : .nothing
+        while let victim = pressure.nextVictim(now: now, finishedJobs: jobs) {
             switch victim {
             case .previews(let key): words.append("previews \(key)")
             case .finishedJobs:
                 words.append("finished")
-                holds = false
+                jobs = .letGo
             case .payloads(let key): words.append("payloads \(key)")
             case .reader(let key): words.append("reader \(key)")
+            case .finishedPictures:
+                words.append("pictures")
+                jobs = .nothing
             }
         }
         return words
     }
 
-    @Test("superseded previews, then payloads, then the reader that has taken nothing for longest")
+    @Test("superseded previews, then payloads, then the longest-stalled reader, then finished pictures")
     func order() {
         var pressure = MemoryPressure()
         pressure.stalled(31, at: 0)
@@ -35,7 +38,7 @@ import Testing
         #expect(
             all == [
                 "previews 11", "previews 12", "finished", "payloads 21", "payloads 22", "reader 32", "reader 33",
-                "reader 31",
+                "reader 31", "pictures",
             ])
         #expect(Self.victims(&pressure, now: 9000).isEmpty)
     }

@@ -87,6 +87,9 @@ package final class JobDirectory: Sendable {
             if record.payloadBytes > 0 {
                 state.holdingOrder.append(record.id)
                 state.heldBytes += record.payloadBytes
+            } else if record.events.contains(where: { $0.event.payload != nil }) {
+                // It was moved while the job ran.
+                state.displacedOrder.append(record.id)
             }
             freed += self.dropOldest(&state, now: record.finishedAt)
         }
@@ -98,33 +101,42 @@ package final class JobDirectory: Sendable {
     private func keepShare() {
         var left: [JobID] = []
         while self.heldBytes > self.payloadShare, let oldest = self.oldestHolding() {
-            if oldest.isDelivered { self.letGo(of: oldest.id) } else if !self.move(oldest.id) { left.append(oldest.id) }
+            if oldest.isDelivered {
+                self.letGo(of: oldest.id)
+            } else if !self.displacePayloads(of: oldest.id) {
+                left.append(oldest.id)
+            }
         }
         self.holdOn(to: left)
     }
 
-    /// Moves payloads of finished jobs, oldest first, until `bytes` are free or soon will be. Where there is no more room for them, those
-    /// that were moved longest ago are let go of, and what no disk takes: jobs that run are not to fail for jobs that are over.
+    /// Moves payloads of finished jobs, oldest first, until `bytes` are free or soon will be.
+    /// - Parameter lettingGo: where there is no more room for them, those that were moved longest ago are let go of, and what no disk
+    ///   takes: jobs that run are not to fail for jobs that are over.
     /// - Returns: whether any gave way.
-    package func reclaim(_ bytes: Int) -> Bool {
+    package func reclaim(_ bytes: Int, lettingGo: Bool) -> Bool {
         var rest = max(1, bytes)
         var gaveWay = false
         while rest > 0, let oldest = self.oldestHolding() {
-            if !self.move(oldest.id) { self.letGo(of: oldest.id) }
+            if !self.displacePayloads(of: oldest.id) {
+                guard lettingGo else {
+                    self.holdOn(to: [oldest.id])
+                    break
+                }
+                self.makeRoom(for: oldest.id)
+            }
             rest -= oldest.bytes
             gaveWay = true
         }
         return gaveWay
     }
 
-    /// Where there is no room for the job's payloads, those that were moved longest ago are let go of for it.
-    /// - Returns: false when they stay in memory all the same.
-    private func move(_ id: JobID) -> Bool {
-        while !self.displacePayloads(of: id) {
-            guard let oldest = self.oldestDisplaced(), oldest != id else { return false }
+    /// Lets go of what was moved longest ago until the job's payloads can be moved, or of these.
+    private func makeRoom(for id: JobID) {
+        repeat {
+            guard let oldest = self.oldestDisplaced(), oldest != id else { return self.letGo(of: id) }
             self.letGo(of: oldest)
-        }
-        return true
+        } while !self.displacePayloads(of: id)
     }
 
     /// What could not be moved is looked at again the next time.

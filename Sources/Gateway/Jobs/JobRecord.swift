@@ -58,6 +58,9 @@ package struct JobRecord: Sendable {
         // The log keeps superseded previews for a reader that has not come yet; nobody who comes later wants them.
         var events = job.log.retained
         events.dropSupersededPreviews()
+        if case .completed? = events.last?.event {
+            events.removeAll { $0.isPreview && $0.event.payload?.displaced != nil }
+        }
         self.init(
             id: job.id, owner: job.owner, route: job.plan.route, request: job.plan.request, delivery: job.plan.delivery,
             upstream: job.plan.upstream.name, createdAt: job.createdAt, events: events,
@@ -72,14 +75,13 @@ package struct JobRecord: Sendable {
     package mutating func takePayloads() -> [SequencedEvent] {
         let full = self.events
         self.replaceImages { _ in nil }
-        self.events.removeAll { entry in
-            if case .partialImage = entry.event { true } else { false }
-        }
+        self.events.removeAll(where: \.isPreview)
         self.payloadBytes = 0
         return full
     }
 
-    /// Moves payloads to where they can be read again; what cannot be moved stays.
+    /// Moves payloads to where they can be read again; what cannot be moved stays. Previews of a finished picture are let go of: it
+    /// superseded them, and a disk that they fill has no room for pictures.
     /// - Parameter displace: of a payload, with the picture's id where it is a finished one.
     /// - Returns: what was held before, so that its memory can be freed outside of a lock, and whether all was moved.
     package mutating func displacePayloads(
@@ -87,7 +89,10 @@ package struct JobRecord: Sendable {
     ) -> (held: [SequencedEvent], isWhole: Bool) {
         let held = self.events
         var isWhole = true
-        self.events = held.map { entry in
+        if case .completed? = held.last?.event {
+            self.events.removeAll(where: \.isPreview)
+        }
+        self.events = self.events.map { entry in
             guard let payload = entry.event.payload else { return entry }
             if payload.displaced != nil { return entry }
             if let displaced = entry.displacing(displace) { return displaced }
@@ -142,5 +147,11 @@ package struct JobRecord: Sendable {
 
     private static func count(_ lease: PayloadLease?, in leases: inout [ObjectIdentifier: Int]) {
         if let lease { leases[ObjectIdentifier(lease)] = lease.bytes }
+    }
+}
+
+extension SequencedEvent {
+    fileprivate var isPreview: Bool {
+        if case .partialImage = self.event { true } else { false }
     }
 }

@@ -56,7 +56,7 @@ package final class JobSupervisor: Sendable {
         self.directory = directory
         self.payloads = KeptPayloads(
             open: { id in try? await keeper?.store.open(id) }, imageURL: { id in keeper?.url(of: id) })
-        budget.onPressure { [weak directory] bytes in directory?.reclaim(bytes) ?? false }
+        budget.onPressure { [weak directory] in directory?.reclaim($0, lettingGo: $1) ?? false }
         budget.onDisplacement { [weak spill] payload, image in
             if let image, let keeper, keeper.has(image) {
                 return StoredPayload(image, size: payload.decodedCount, in: keeper.store)

@@ -3,6 +3,7 @@
 /// 1. Previews that newer ones superseded and that are kept for a reader about to come: the log that keeps some longest, first.
 /// 2. Payloads move to where they can be read again: first those of jobs that are over, then those of the log that has held some longest.
 /// 3. The client that has taken nothing for longest, and for ``stallGrace`` at least.
+/// 4. Jobs that are over let go of pictures that no disk takes: what was moved longest ago, first.
 ///
 /// After that nothing is left but to refuse work: ``refused(gathered:limit:gatherers:)`` says whose. Every step takes the same time
 /// however many logs and clients there are.
@@ -17,6 +18,13 @@ package struct MemoryPressure: Sendable {
         /// The log moves its payloads.
         case payloads(Key)
         case reader(Key)
+        /// Jobs that are over let go of what cannot be moved.
+        case finishedPictures
+    }
+
+    /// What jobs that are over may still do.
+    package enum FinishedJobs: Sendable {
+        case move, letGo, nothing
     }
 
     /// A client that takes nothing for shorter than this is merely busy, in milliseconds.
@@ -58,18 +66,19 @@ package struct MemoryPressure: Sendable {
 
     // MARK: Who gives way
 
-    /// - Parameter finishedJobsHold: whether jobs that are over may have something to move.
-    package mutating func nextVictim(now: Int64, finishedJobsHold: Bool) -> Victim? {
+    package mutating func nextVictim(now: Int64, finishedJobs: FinishedJobs) -> Victim? {
         if let log = self.previews.first?.key {
             self.previews.remove(log)
             return .previews(log)
         }
-        if finishedJobsHold { return .finishedJobs }
+        if finishedJobs == .move { return .finishedJobs }
         if let log = self.holders.first?.key {
             self.holders.remove(log)
             return .payloads(log)
         }
-        guard let (reader, since) = self.readers.first, since + Self.stallGrace <= now else { return nil }
+        guard let (reader, since) = self.readers.first, since + Self.stallGrace <= now else {
+            return finishedJobs == .letGo ? .finishedPictures : nil
+        }
         self.readers.remove(reader)
         return .reader(reader)
     }

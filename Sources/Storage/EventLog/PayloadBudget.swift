@@ -40,7 +40,7 @@ package final class PayloadBudget: Sendable {
         var stalledBytes: [Key: Int] = [:]
         var waiters: [Key: Waiter] = [:]
         var figures = Figures()
-        var reclaimer: (@Sendable (Int) -> Bool)?
+        var reclaimer: (@Sendable (_ bytes: Int, _ lettingGo: Bool) -> Bool)?
         var trim: (@Sendable () -> Void)?
         var displace: (@Sendable (ImagePayload, ImageID?) -> (any DisplacedPayload)?)?
     }
@@ -95,9 +95,11 @@ package final class PayloadBudget: Sendable {
 
     func makeKey() -> Key { self.keys.add(1, ordering: .relaxed).oldValue }
 
-    /// Who can let go of payloads of jobs that are over: called with the bytes wanted, from any thread, and answers whether anything
-    /// was freed.
-    package func onPressure(_ reclaim: (@Sendable (Int) -> Bool)?) { self.state.withLock { $0.reclaimer = reclaim } }
+    /// Who can move payloads of jobs that are over: called with the bytes wanted, from any thread, and answers whether anything gave way.
+    /// With `lettingGo`, nothing else is left, and what cannot be moved goes.
+    package func onPressure(_ reclaim: (@Sendable (_ bytes: Int, _ lettingGo: Bool) -> Bool)?) {
+        self.state.withLock { $0.reclaimer = reclaim }
+    }
 
     /// Who gives freed memory back to the system: called while things give way, from an event loop, at most ten times a second.
     package func onRelief(_ trim: (@Sendable () -> Void)?) { self.state.withLock { $0.trim = trim } }
@@ -191,10 +193,10 @@ extension PayloadBudget {
     @discardableResult
     package func reclaim(_ bytes: Int) -> Bool {
         var gaveWay = false
-        var finishedJobsHold = true
+        var finishedJobs = MemoryPressure.FinishedJobs.move
         while true {
             let short = self.heldBytes - self.leaving.load(ordering: .relaxed) + bytes - self.limit
-            guard short > 0, let victim = self.nextVictim(finishedJobsHold) else {
+            guard short > 0, let victim = self.nextVictim(finishedJobs) else {
                 if gaveWay { self.trimLater() }
                 return gaveWay
             }
@@ -202,12 +204,19 @@ extension PayloadBudget {
             case .previews(let key):
                 self.log(key)?.dropSupersededPreviews()
             case .finishedJobs:
-                finishedJobsHold = self.state.withLock({ $0.reclaimer })?(short) ?? false
-                if !finishedJobsHold { continue }
+                guard self.finishedJobsGiveWay(short, lettingGo: false) else {
+                    finishedJobs = .letGo
+                    continue
+                }
             case .payloads(let key):
                 self.log(key)?.displacePayloads { self.displaced($0, image: $1) }
             case .reader(let key):
                 self.close(key)
+            case .finishedPictures:
+                guard self.finishedJobsGiveWay(short, lettingGo: true) else {
+                    finishedJobs = .nothing
+                    continue
+                }
             }
             gaveWay = true
         }
@@ -224,11 +233,13 @@ extension PayloadBudget {
     /// In milliseconds.
     private static let trimInterval: Int64 = 100
 
-    private func nextVictim(_ finishedJobsHold: Bool) -> MemoryPressure.Victim? {
+    private func nextVictim(_ finishedJobs: MemoryPressure.FinishedJobs) -> MemoryPressure.Victim? {
         let now = self.now()
-        return self.state.withLock { state in
-            state.pressure.nextVictim(now: now, finishedJobsHold: finishedJobsHold && state.reclaimer != nil)
-        }
+        return self.state.withLock { $0.pressure.nextVictim(now: now, finishedJobs: finishedJobs) }
+    }
+
+    private func finishedJobsGiveWay(_ bytes: Int, lettingGo: Bool) -> Bool {
+        self.state.withLock({ $0.reclaimer })?(bytes, lettingGo) ?? false
     }
 
     private func log(_ key: Key) -> EventLog? { self.state.withLock { $0.logs[key]?.log } }

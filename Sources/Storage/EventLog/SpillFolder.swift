@@ -6,8 +6,9 @@ import Synchronization
 
 /// Files without names that take payloads when memory is short: nothing of them is left when the process ends, however it ends.
 ///
-/// Payloads are written one behind the other; a file is given back to the disk when the last payload in it has gone. Writing and
-/// reading happen on the threads.
+/// Payloads are written one behind the other, each from a page of its own on: one that goes leaves a hole, which the disk has back, and
+/// where the file system makes no holes, the disk has the file back when the last payload in it has gone. Writing and reading happen
+/// on the threads.
 package final class SpillFolder: Sendable {
     /// In bytes of the disk.
     package let limit: Int
@@ -22,7 +23,7 @@ package final class SpillFolder: Sendable {
         var files: [Int: Entry] = [:]
         var current: Int?
         var made = 0
-        /// Bytes of all files.
+        /// Bytes of all files, without their holes.
         var bytes = 0
         /// The disk took nothing lately: it is not asked again until something is given back.
         var isFull = false
@@ -31,9 +32,16 @@ package final class SpillFolder: Sendable {
     private struct Entry {
         let file: SpillFile
         var end = 0
+        /// Bytes of its holes.
+        var holes = 0
         /// Payloads that are in it.
         var count = 0
     }
+
+    /// A hole gives whole pages back.
+    private static let page = 4096
+
+    private static func pages(_ count: Int) -> Int { (count + Self.page - 1) / Self.page * Self.page }
 
     /// - Parameters:
     ///   - folder: where the files are made; it is made when absent.
@@ -60,7 +68,7 @@ package final class SpillFolder: Sendable {
     /// The payload as a place in a file. Its memory is held until it is written. Nil when there is no room.
     package func take(_ payload: ImagePayload) -> (any DisplacedPayload)? {
         let count = payload.base64.readableBytes
-        guard count > 0, let (file, offset) = self.place(count) else { return nil }
+        guard count > 0, let (file, offset) = self.place(Self.pages(count)) else { return nil }
         let spilled = SpilledPayload(self, payload, in: file, offset: offset)
         // Its lease may be of several pictures.
         let leaving = min(count, payload.lease?.bytes ?? 0)
@@ -107,17 +115,28 @@ package final class SpillFolder: Sendable {
         }
     }
 
-    fileprivate func giveUp(_ file: SpillFile) {
+    fileprivate func giveUp(_ file: SpillFile, _ offset: Int, count: Int) {
         let closed = self.state.withLock { state -> SpillFile? in
             state.files[file.number]?.count -= 1
             guard let entry = state.files[file.number], entry.count == 0 else { return nil }
             state.files[file.number] = nil
             if state.current == file.number { state.current = nil }
-            state.bytes -= entry.end
+            state.bytes -= entry.end - entry.holes
             state.isFull = false
             return entry.file
         }
-        withExtendedLifetime(closed) {}
+        if closed == nil { self.threads.submit { _ in self.makeHole(file, offset, Self.pages(count)) } }
+    }
+
+    private func makeHole(_ file: SpillFile, _ offset: Int, _ count: Int) {
+        guard file.makeHole(offset..<offset + count) else { return }
+        self.state.withLock { state in
+            // The file may be gone meanwhile, and all of it given back.
+            guard state.files[file.number] != nil else { return }
+            state.files[file.number]?.holes += count
+            state.bytes -= count
+            state.isFull = false
+        }
     }
 }
 
@@ -139,7 +158,7 @@ private final class SpilledPayload: DisplacedPayload {
         self.inMemory = Mutex(payload)
     }
 
-    deinit { self.folder.giveUp(self.file) }
+    deinit { self.folder.giveUp(self.file, self.offset, count: self.base64Count) }
 
     var memory: ByteBuffer? { self.inMemory.withLock { $0?.base64 } }
 
@@ -204,6 +223,14 @@ private final class SpillFile: Sendable {
             return 0
         }
         guard code == 0 else { throw DiskError(code) }
+    }
+
+    /// - Returns: false where the file system makes none.
+    func makeHole(_ range: Range<Int>) -> Bool {
+        let descriptor = self.descriptor.withLock { $0 }
+        guard descriptor >= 0 else { return true }
+        let mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+        return fallocate(descriptor, mode, range.lowerBound, range.count) == 0
     }
 
     func read(_ range: Range<Int>) async throws -> ByteBuffer {

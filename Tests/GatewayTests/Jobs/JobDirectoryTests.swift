@@ -58,7 +58,7 @@ import Testing
     @Test func whatIsLetGoLeavesTheBudget() {
         let budget = PayloadBudget(limit: 1000)
         let directory = JobDirectory(payloadShare: 10_000)
-        budget.onPressure { directory.reclaim($0) }
+        budget.onPressure { directory.reclaim($0, lettingGo: $1) }
         for number in 1...3 as ClosedRange<UInt64> {
             directory.end(Self.end(Self.job(number), budget, bytes: 300), keepsPayloads: true)
         }
@@ -70,7 +70,7 @@ import Testing
         #expect(Self.hasPayload(directory.find(JobID(high: 0, low: 3))) == true)
         #expect(budget.lease(1001) == nil)
         #expect(directory.heldBytes == 0)
-        #expect(!directory.reclaim(1))
+        #expect(!directory.reclaim(1, lettingGo: true))
     }
 
     @Test func recordsWhoseBytesAreElsewhereHoldNone() {
