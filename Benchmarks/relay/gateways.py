@@ -202,8 +202,8 @@ def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
     return process, port
 
 
-def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, images: bool = False, jobs: bool = False, limits=None, ports=None) -> tuple:
-    """`limits` hold on all routes; `ports`: upstreams elsewhere than at `upstream_port`, by name."""
+def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, images: bool = False, jobs: bool = False, limits=None, ports=None, auth=None) -> tuple:
+    """`limits` hold on all routes, and with `auth` all want a token; `ports`: upstreams elsewhere than at `upstream_port`, by name."""
     port, admin = free_port(), free_port()
     timeouts = {"connect": "5s", "first_byte": "600s", "idle": "600s", "total": "1h", "queue": "1h"}
     names = ["images", "short", "idle", "answer"]
@@ -218,6 +218,7 @@ def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, i
             **({"jobs": {"sqlite": str(folder / "jobs.db")}} if jobs else {}),
         },
         **({"limits": limits} if limits else {}),
+        **({"auth": auth} if auth else {}),
         "upstreams": {
             name: {
                 "provider": "openai-images",
@@ -228,7 +229,7 @@ def safelight(folder: pathlib.Path, cpu: int, upstream_port: int, binary: str, i
         "routes": [
             {
                 "name": name, "path": f"/{name}/images/generations", "operation": "generate", "upstreams": [name],
-                **dict(zip(("dialect", "mode"), dialects.get(name, ("unified", "stream")))), "auth": "public", "public_without_limits": True,
+                **dict(zip(("dialect", "mode"), dialects.get(name, ("unified", "stream")))), **({} if auth else {"auth": "public", "public_without_limits": True}),
                 "on_disconnect": "cancel", "timeouts": timeouts, **({"limits": list(limits)} if limits else {}),
             }
             for name in names

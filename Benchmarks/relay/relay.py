@@ -7,6 +7,7 @@ other at most 90 %); otherwise its processor time is the figure. Ratios within o
 """
 
 import argparse
+import os
 import pathlib
 import re
 import shutil
@@ -18,6 +19,7 @@ import time
 
 import gateways
 import idle
+import issuer
 import transcripts
 
 GATEWAY, OTHERS = 0, 1
@@ -116,6 +118,7 @@ def main():
     parser.add_argument("--idle", type=int, default=5000, help="open streams; 0 leaves them out")
     parser.add_argument("--delay", type=int, default=1000, help="streams with an event a second; 0 leaves them out")
     parser.add_argument("--limits", action="store_true", help="with limits on every route that let everything pass")
+    parser.add_argument("--auth", action="store_true", help="with signed tokens that every route wants and every request has")
     parser.add_argument("--only", choices=["images", "short", "jobs", "store", "answer", "idle", "delay", "cost"])
     options = parser.parse_args()
     for tool in ("nginx", "wrk", "taskset"):
@@ -129,10 +132,15 @@ def main():
         images, short = transcripts.images(), transcripts.short()
         upstream, port = gateways.nginx_upstream(folder, OTHERS, {"images": images, "short": short, "answer": transcripts.answer()})
         started.append(upstream)
+        # Read by post.lua; the rivals pass it on.
+        tokens = issuer.Issuer(folder) if options.auth else None
+        if tokens:
+            os.environ["SAFELIGHT_BENCH_TOKEN"] = tokens.token()
         rivals = {
             "nginx": gateways.nginx(folder, GATEWAY, port), "envoy": gateways.envoy(folder, GATEWAY, port),
             "safelight": gateways.safelight(
-                folder, GATEWAY, port, options.binary, limits=GENEROUS if options.limits else None),
+                folder, GATEWAY, port, options.binary, limits=GENEROUS if options.limits else None,
+                auth=tokens.settings if tokens else None),
         }
         rivals = {name: rival for name, rival in rivals.items() if rival}
         started += [process for process, _ in rivals.values()]
