@@ -103,6 +103,17 @@ struct TicketWish: Equatable, Sendable {
     /// Nil: as long as tickets are good for.
     var lifetimeMilliseconds: Int64?
 
+    /// Bytes of texts, and the largest counts.
+    enum Most {
+        static let name = 128
+        static let model = 256
+        static let size = 64
+        static let origin = 512
+        static let pictures = 100
+        static let uses = 1000
+        static let seconds = 3600
+    }
+
     private static let keys: Set<String> = ["route", "model", "size", "n", "job", "uses", "origin", "expires_in"]
 
     /// - Throws: `invalid_json`, `invalid_parameter`.
@@ -119,17 +130,18 @@ struct TicketWish: Equatable, Sendable {
             throw GatewayError(
                 .invalidParameter, "There is no such field.", parameter: String(unknown.key.prefix(100)))
         }
-        let route = try Self.text(root, "route", limit: 128)
-        let job = try Self.text(root, "job", limit: 128)
+        let route = try Self.text(root, "route", limit: Most.name)
+        let job = try Self.text(root, "job", limit: Most.name)
         guard (route == nil) != (job == nil) else {
             throw GatewayError(.invalidParameter, "A ticket is for a route or for a job.", parameter: "route")
         }
         self.bounds = TicketGrant.Bounds(
-            job: job, routes: route.map { [$0] } ?? [], model: try Self.text(root, "model", limit: 256),
-            size: try Self.text(root, "size", limit: 64), maximumCount: try Self.count(root, "n", most: 100),
-            origin: try Self.origin(root), uses: try Self.count(root, "uses", most: 1000))
+            job: job, routes: route.map { [$0] } ?? [], model: try Self.text(root, "model", limit: Most.model),
+            size: try Self.text(root, "size", limit: Most.size),
+            maximumCount: try Self.count(root, "n", most: Most.pictures),
+            origin: try Self.origin(root), uses: try Self.count(root, "uses", most: Most.uses))
         if job == nil { self.bounds.uses = self.bounds.uses ?? 1 }
-        self.lifetimeMilliseconds = try Self.count(root, "expires_in", most: 3600).map { Int64($0) * 1000 }
+        self.lifetimeMilliseconds = try Self.count(root, "expires_in", most: Most.seconds).map { Int64($0) * 1000 }
         guard job == nil || self.bounds.model == nil && self.bounds.size == nil && self.bounds.maximumCount == nil
         else {
             throw GatewayError(.invalidParameter, "A ticket for a job creates nothing.", parameter: "job")
@@ -154,7 +166,7 @@ struct TicketWish: Equatable, Sendable {
 
     /// As browsers write origins, and as `server.cors` takes them.
     private static func origin(_ root: JSONNode) throws(GatewayError) -> String? {
-        guard let text = try Self.text(root, "origin", limit: 512) else { return nil }
+        guard let text = try Self.text(root, "origin", limit: Most.origin) else { return nil }
         guard NetworkNames.isOrigin(text) else {
             throw GatewayError(
                 .invalidParameter, "origin must be an origin such as \"https://app.example\".", parameter: "origin")

@@ -35,7 +35,28 @@ import Testing
             }
         }
         #expect(paths["/v1/jobs/{id}"]?["delete"] != nil && paths["/v1/models"]?["get"] != nil)
+        #expect(paths["/v1/images/{image}"]?["delete"]?["responses"]?["204"] != nil)
         #expect(self.document.root["servers"]?.elements.first?["url"]?.string == "https://images.example")
+    }
+
+    /// Where every route is public nothing speaks of tokens; where one is not, the own paths do.
+    @Test func ownPathsAskForWhatRoutesAskFor() throws {
+        for (auth, security, hasTickets) in [
+            (#""auth": "public", "public_without_limits": true"#, 0, false), (#""auth": "required""#, 2, true),
+        ] {
+            let text = #"""
+                {"storage": {"jobs": {"sqlite": "jobs.db"}},
+                 "upstreams": {"one": {"provider": "openai-images", "base_url": "simulator:"}},
+                 "routes": [{"name": "a", "path": "/a", "dialect": "unified", "operation": "generate", "upstreams": ["one"], \#(auth)}]}
+                """#
+            let loaded = ConfigurationFixture.load(text, catalog: .current)
+            let table = try #require(loaded.table, "\(loaded)")
+            let document = try JSONDocument(APIDocument(table, publicURL: "http://127.0.0.1").encoded)
+            let paths = try #require(document.root["paths"])
+            #expect(paths["/v1/jobs/{id}"]?["get"]?["security"]?.elements.count ?? 0 == security)
+            #expect((paths["/v1/tickets"]?["post"]?["security"]?.elements.count == 1) == hasTickets)
+            #expect((document.root["components"]?["securitySchemes"] != nil) == hasTickets)
+        }
     }
 
     @Test func everyReferenceLeadsSomewhere() throws {

@@ -14,8 +14,14 @@ struct APIDocument {
         let name: String
         /// By what calls are grouped for readers.
         let group: String
-        let auth: RouteAuth
+        var auth: RouteAuth
         let document: EndpointDocument
+
+        func asking(_ auth: RouteAuth) -> Call {
+            var call = self
+            call.auth = auth
+            return call
+        }
     }
 
     /// In order; of two of one path and method the first counts, as in routing.

@@ -4,9 +4,13 @@ import HTTPTypes
 /// The gateway's own paths, for ``APIDocument``.
 enum OwnCalls {
     static func all(_ table: RouteTable) -> [APIDocument.Call] {
+        // Where every route is public there are no tokens to speak of.
+        let knowsTokens = table.routes.contains { $0.auth != .public }
+        let asked = knowsTokens ? RouteAuth.optional : .public
         let jobs = [self.list, self.snapshot, self.cancel, self.events, self.live, self.preview]
-        let images = table.storage.images == nil ? [] : [self.image]
-        return jobs + images + [self.models, self.api]
+        let images = table.storage.images == nil ? [] : [self.image, self.deleteImage]
+        let tickets = knowsTokens ? [TicketDocument.call] : []
+        return (jobs + images).map { $0.asking(asked) } + tickets + [self.models, self.api]
     }
 
     private static let job = EndpointDocument.Content.json(.shared(.job))
@@ -18,6 +22,8 @@ enum OwnCalls {
     ) -> APIDocument.Call {
         APIDocument.Call(path: path, method: method, name: name, group: group, auth: .public, document: document)
     }
+
+    private static let picture = "/v1/images/{image}"
 
     private static var list: APIDocument.Call {
         self.call(.get, "/v1/jobs", "listJobs", ListDocument.document(of: .shared(.job), failure: .problem))
@@ -86,10 +92,18 @@ enum OwnCalls {
             .init(304, "As the client has it."),
         ]
         return self.call(
-            .get, "/v1/images/{image}", "getImage", group: "images",
+            .get, self.picture, "getImage", group: "images",
             EndpointDocument(
                 "A stored picture", description: "By its signed URL, or as its owner.", answers: answers,
                 failure: .problem))
+    }
+
+    private static var deleteImage: APIDocument.Call {
+        self.call(
+            .delete, self.picture, "deleteImage", group: "images",
+            EndpointDocument(
+                "Deletes a stored picture", description: "As its owner; a signed URL only shows it.",
+                answers: [.init(204, "It is gone.")], failure: .problem))
     }
 
     private static var models: APIDocument.Call {
