@@ -78,7 +78,7 @@ let package = Package(
         // Event log and image store, in memory and on disk.
         .target(
             name: "Storage",
-            dependencies: ["StreamCodecs", "ImageGeneration", nioCore, nioPosix, crypto, serviceLifecycle],
+            dependencies: ["CFile", "StreamCodecs", "ImageGeneration", nioCore, nioPosix, crypto, serviceLifecycle],
             swiftSettings: strictSettings),
         // The job store's driver; the only target that knows SQLite.
         .target(
@@ -122,6 +122,7 @@ let package = Package(
                 .embedInCode("Resources/safelight.d.ts"), .embedInCode("Resources/safelight-react.d.ts"),
             ], swiftSettings: strictSettings),
         .systemLibrary(name: "CMalloc", path: "Sources/CMalloc"),
+        .systemLibrary(name: "CFile", path: "Sources/CFile"),
         .executableTarget(
             name: "Safelight",
             dependencies: [

@@ -1,3 +1,4 @@
+import CFile
 import Glibc
 package import ImageGeneration
 import NIOCore
@@ -229,8 +230,7 @@ private final class SpillFile: Sendable {
     func makeHole(_ range: Range<Int>) -> Bool {
         let descriptor = self.descriptor.withLock { $0 }
         guard descriptor >= 0 else { return true }
-        let mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-        return fallocate(descriptor, mode, range.lowerBound, range.count) == 0
+        return cfile_punch_hole(descriptor, range.lowerBound, range.count) == 0
     }
 
     func read(_ range: Range<Int>) async throws -> ByteBuffer {
