@@ -1,4 +1,5 @@
 import Dialects
+import HTTPTypes
 
 /// `POST /v1/tickets` for `/openapi.json`.
 enum TicketDocument {
