@@ -36,6 +36,10 @@ package enum JobEvent: Sendable {
         case .stage, .partialImage, .textDelta, .image: false
         }
     }
+
+    package var isPreview: Bool {
+        if case .partialImage = self { true } else { false }
+    }
 }
 
 extension JobEvent {

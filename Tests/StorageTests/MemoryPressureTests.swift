@@ -87,6 +87,30 @@ import Testing
         #expect(pressure.refused(gathered: 100, limit: 100, gatherers: 0) == nil)
     }
 
+    @Test("whose refusal frees nothing is not refused")
+    func refusalFreesSomething() {
+        var pressure = MemoryPressure()
+        pressure.waits(1, for: 40, isLarge: false)
+        pressure.waits(2, for: 10, isLarge: false)
+        pressure.waits(3, for: 10, holds: false)
+        pressure.waits(4, for: 10, isLarge: false, holds: false)
+        #expect(pressure.isSmall(2) && !pressure.isSmall(3))
+        #expect(pressure.refused(gathered: 80, limit: 100, gatherers: 4) == 2)
+        pressure.stopsWaiting(2)
+        pressure.stopsWaiting(1)
+        #expect(pressure.refused(gathered: 100, limit: 100, gatherers: 2) == 4, "nobody holds anything")
+    }
+
+    @Test("previews on the disk give way in the order in which they were moved")
+    func movedPreviews() {
+        var pressure = MemoryPressure()
+        for log: UInt64 in [1, 2, 3, 1] { pressure.movedPreviews(log) }
+        pressure.forget(log: 2)
+        #expect(pressure.takeMovedPreviews() == 1)
+        #expect(pressure.takeMovedPreviews() == 3)
+        #expect(pressure.takeMovedPreviews() == nil)
+    }
+
     @Test("a list of ages holds its order whatever is taken out of it")
     func ageList() {
         var list = AgeList<Int>()

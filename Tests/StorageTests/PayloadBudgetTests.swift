@@ -313,4 +313,23 @@ import Testing
             #expect(spill.usedBytes == 0)
         }
     }
+    @Test("previews leave the disk to finished pictures, and memory where the disk takes no more")
+    func picturesBeforePreviews() async throws {
+        try await Self.withSpill(300_000) { budget, spill in
+            let logs = (0..<3).map { _ in EventLog(epoch: 1, budget: budget) }
+            for (number, log) in logs.enumerated() {
+                let picture = Self.picture(budget, bytes: 140_000, seed: UInt8(number))
+                log.append(Self.preview(picture, 0), at: Timestamp(seconds: 0))
+            }
+            func previews() -> [Int] { logs.map { $0.retained.count { $0.event.isPreview } } }
+            #expect(budget.reclaim(budget.limit - 1))
+            try await Self.drain(spill)
+            #expect(previews() == [1, 1, 0], "the disk takes two, the third is let go of")
+            #expect(budget.heldBytes == 0)
+            let picture = Self.picture(budget, bytes: 200_000, seed: 9)
+            #expect(budget.displaced(picture, image: nil) == nil)
+            #expect(budget.displaced(picture, image: ImageID()) != nil)
+            #expect(previews() == [0, 0, 0])
+        }
+    }
 }

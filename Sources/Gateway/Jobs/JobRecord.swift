@@ -59,7 +59,7 @@ package struct JobRecord: Sendable {
         var events = job.log.retained
         events.dropSupersededPreviews()
         if case .completed? = events.last?.event {
-            events.removeAll { $0.isPreview && $0.event.payload?.displaced != nil }
+            events.removeAll { $0.event.isPreview && $0.event.payload?.displaced != nil }
         }
         self.init(
             id: job.id, owner: job.owner, route: job.plan.route, request: job.plan.request, delivery: job.plan.delivery,
@@ -75,7 +75,7 @@ package struct JobRecord: Sendable {
     package mutating func takePayloads() -> [SequencedEvent] {
         let full = self.events
         self.replaceImages { _ in nil }
-        self.events.removeAll(where: \.isPreview)
+        self.events.removeAll(where: \.event.isPreview)
         self.payloadBytes = 0
         return full
     }
@@ -90,7 +90,7 @@ package struct JobRecord: Sendable {
         let held = self.events
         var isWhole = true
         if case .completed? = held.last?.event {
-            self.events.removeAll(where: \.isPreview)
+            self.events.removeAll(where: \.event.isPreview)
         }
         self.events = self.events.map { entry in
             guard let payload = entry.event.payload else { return entry }
@@ -147,11 +147,5 @@ package struct JobRecord: Sendable {
 
     private static func count(_ lease: PayloadLease?, in leases: inout [ObjectIdentifier: Int]) {
         if let lease { leases[ObjectIdentifier(lease)] = lease.bytes }
-    }
-}
-
-extension SequencedEvent {
-    fileprivate var isPreview: Bool {
-        if case .partialImage = self.event { true } else { false }
     }
 }

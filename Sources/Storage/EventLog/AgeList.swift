@@ -37,6 +37,10 @@ package struct AgeList<Value: Sendable>: Sendable {
         self.oldest = key
     }
 
+    package mutating func insert(_ value: Value, for key: Key, inFront: Bool) {
+        if inFront { self.prepend(value, for: key) } else { self.append(value, for: key) }
+    }
+
     @discardableResult
     package mutating func remove(_ key: Key) -> Value? {
         guard let node = self.nodes.removeValue(forKey: key) else { return nil }

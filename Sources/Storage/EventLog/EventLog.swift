@@ -127,7 +127,7 @@ package final class EventLog: Sendable {
         withExtendedLifetime(dropped) {}
     }
 
-    /// Moves the large payloads to where they can be read again.
+    /// Moves the large payloads to where they can be read again; previews that cannot be moved are let go of.
     /// - Parameter displace: nil for one that cannot be moved.
     func displacePayloads(_ displace: (ImagePayload, ImageID?) -> ImagePayload?) {
         let entries = self.state.withLock { state in
@@ -135,12 +135,26 @@ package final class EventLog: Sendable {
             return state.journal.entries
         }
         var displaced: [EventSequence: SequencedEvent] = [:]
+        var dropped: Set<EventSequence> = []
         for entry in entries where (entry.event.payload?.lease?.bytes ?? 0) >= Self.largePayload {
             displaced[entry.sequence] = entry.displacing(displace)
+            if displaced[entry.sequence] == nil, entry.event.isPreview { dropped.insert(entry.sequence) }
         }
-        guard !displaced.isEmpty else { return }
-        self.state.withLock { $0.journal.replace(displaced) }
+        self.state.withLock { state in
+            state.journal.replace(displaced)
+            state.journal.dropPreviews { dropped.contains($0.sequence) }
+        }
+        if displaced.values.contains(where: \.event.isPreview) { self.budget?.movedPreviews(self, self.key) }
         withExtendedLifetime(entries) {}
+    }
+
+    /// Lets go of the previews that were moved.
+    func dropMovedPreviews() {
+        let dropped = self.state.withLock { state in
+            defer { state.journal.dropPreviews { $0.event.payload?.displaced != nil } }
+            return state.journal.entries
+        }
+        withExtendedLifetime(dropped) {}
     }
 
     /// Wakes readers once for all that `body` writes, so that a burst from the upstream leaves in one write. One writer at a time.

@@ -84,6 +84,11 @@ package struct JobJournal: Sendable {
         self.entries.dropSupersededPreviews()
     }
 
+    /// Drops previews although no newer event superseded them.
+    package mutating func dropPreviews(where isDropped: (SequencedEvent) -> Bool) {
+        self.entries.removeAll { $0.event.isPreview && isDropped($0) }
+    }
+
     /// Puts other forms of retained events in their places.
     package mutating func replace(_ replacements: [EventSequence: SequencedEvent]) {
         for index in self.entries.indices {

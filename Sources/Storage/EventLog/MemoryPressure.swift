@@ -36,9 +36,13 @@ package struct MemoryPressure: Sendable {
     private var readers = AgeList<Int64>()
     /// Bytes that each waits for.
     private var waiting = AgeList<Int>()
-    /// Those of them that want much, and the others.
-    private var large = AgeList<Void>()
+    /// Those of them that want little.
     private var small = AgeList<Int>()
+    /// Those of them that have gathered something, and the large among these.
+    private var holding = AgeList<Void>()
+    private var largeHolding = AgeList<Void>()
+    /// Logs whose previews were moved.
+    private var moved = AgeList<Void>()
 
     package init() {}
 
@@ -54,7 +58,20 @@ package struct MemoryPressure: Sendable {
         if self.holders[log] == nil { self.holders.append((), for: log) }
     }
 
+    /// Previews of the log were moved: they give way to finished pictures where the disk is full.
+    package mutating func movedPreviews(_ log: Key) {
+        if self.moved[log] == nil { self.moved.append((), for: log) }
+    }
+
+    /// The log whose previews were moved longest ago, no longer listed.
+    package mutating func takeMovedPreviews() -> Key? {
+        guard let log = self.moved.first?.key else { return nil }
+        self.moved.remove(log)
+        return log
+    }
+
     package mutating func forget(log: Key) {
+        self.moved.remove(log)
         self.previews.remove(log)
         self.holders.remove(log)
     }
@@ -92,31 +109,37 @@ package struct MemoryPressure: Sendable {
     /// The one that waits longest: it is served first, so that a large wish is not starved by small ones.
     package var firstWaiter: (key: Key, bytes: Int)? { self.waiting.first.map { ($0.key, $0.value) } }
 
+    package func isSmall(_ waiter: Key) -> Bool { self.small[waiter] != nil }
+
     /// Of those that want little, the one that waits longest.
     package var firstSmallWaiter: (key: Key, bytes: Int)? { self.small.first.map { ($0.key, $0.value) } }
 
-    /// - Parameter goesOn: it was served before and is in the middle of its event: it comes first, so that events become whole one after
-    ///   the other rather than all at once, for which there is never enough.
-    package mutating func waits(_ waiter: Key, for bytes: Int, isLarge: Bool = true, goesOn: Bool = false) {
-        if goesOn {
-            self.waiting.prepend(bytes, for: waiter)
-            if isLarge { self.large.prepend((), for: waiter) } else { self.small.prepend(bytes, for: waiter) }
-        } else {
-            self.waiting.append(bytes, for: waiter)
-            if isLarge { self.large.append((), for: waiter) } else { self.small.append(bytes, for: waiter) }
-        }
+    /// - Parameters:
+    ///   - isLarge: of the whole event, as far as it is known.
+    ///   - holds: it has gathered something.
+    ///   - goesOn: it was served before and is in the middle of its event: it comes first, so that events become whole one after
+    ///     the other rather than all at once, for which there is never enough.
+    package mutating func waits(
+        _ waiter: Key, for bytes: Int, isLarge: Bool = true, holds: Bool = true, goesOn: Bool = false
+    ) {
+        self.waiting.insert(bytes, for: waiter, inFront: goesOn)
+        if !isLarge { self.small.insert(bytes, for: waiter, inFront: goesOn) }
+        guard holds else { return }
+        self.holding.insert((), for: waiter, inFront: goesOn)
+        if isLarge { self.largeHolding.insert((), for: waiter, inFront: goesOn) }
     }
 
     /// - Returns: whether it waited.
     @discardableResult
     package mutating func stopsWaiting(_ waiter: Key) -> Bool {
-        self.large.remove(waiter)
         self.small.remove(waiter)
+        self.holding.remove(waiter)
+        self.largeHolding.remove(waiter)
         return self.waiting.remove(waiter) != nil
     }
 
     /// Whom to refuse: when all that gather wait for one another, and not even an otherwise empty memory would serve the first of
-    /// them, the one that began to wait last; one that wants little only where all do.
+    /// them, the one that began to wait last of those whose refusal frees anything; one that wants little only where all do.
     /// - Parameters:
     ///   - gathered: bytes that events not yet whole hold.
     ///   - gatherers: how many hold them or wait.
@@ -124,6 +147,6 @@ package struct MemoryPressure: Sendable {
         guard let first = self.firstWaiter, let last = self.waiting.last, self.waiting.count >= gatherers,
             gathered + first.bytes > limit
         else { return nil }
-        return self.large.last?.key ?? last.key
+        return self.largeHolding.last?.key ?? self.holding.last?.key ?? last.key
     }
 }

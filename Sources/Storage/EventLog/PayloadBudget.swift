@@ -114,12 +114,26 @@ package final class PayloadBudget: Sendable {
     package func displaced(_ payload: ImagePayload, image: ImageID?) -> ImagePayload? {
         guard payload.displaced == nil else { return payload }
         guard let displace = self.state.withLock({ $0.displace }) else { return nil }
-        let make = { displace(payload, image) }
+        let make = {
+            if let place = displace(payload, image) { return place }
+            return image == nil ? nil : self.inPlaceOfPreviews { displace(payload, image) }
+        }
         guard let displaced = payload.lease.map({ $0.displaced(payload.base64, by: make) }) ?? make() else {
             return nil
         }
         self.state.withLock { $0.figures.displacedPayloads += 1 }
         return ImagePayload(displaced: displaced)
+    }
+}
+
+extension PayloadBudget {
+    /// Previews on the disk give way, those moved longest ago first, until `place` finds room.
+    private func inPlaceOfPreviews(_ place: () -> (any DisplacedPayload)?) -> (any DisplacedPayload)? {
+        while let key = self.state.withLock({ $0.pressure.takeMovedPreviews() }) {
+            self.log(key)?.dropMovedPreviews()
+            if let placed = place() { return placed }
+        }
+        return nil
     }
 }
 
@@ -273,6 +287,13 @@ extension PayloadBudget {
         self.serveSoon()
     }
 
+    func movedPreviews(_ log: EventLog, _ key: Key) {
+        self.state.withLock { state in
+            state.logs[key] = LogReference(log: log)
+            state.pressure.movedPreviews(key)
+        }
+    }
+
     func forget(log key: Key) {
         self.state.withLock { state in
             state.logs[key] = nil
@@ -320,15 +341,17 @@ extension PayloadBudget {
     /// - Parameter answer: called later, unless this returns true: with true once the bytes are counted, with false when they will
     ///   never be.
     func reserve(_ bytes: Int, _ room: GatheringRoom, answer: @escaping @Sendable (Bool) -> Void) -> Bool {
+        let isSmall = room.bytes + bytes <= self.small
         // Nobody overtakes those who wait but who wants little.
-        if bytes <= self.small || !self.hasWaiters.load(ordering: .relaxed) {
-            let ceiling = self.ceiling(for: bytes)
+        if isSmall || !self.hasWaiters.load(ordering: .relaxed) {
+            let ceiling = self.ceiling(isSmall: isSmall)
             if self.add(bytes, upTo: ceiling) { return true }
             if self.reclaim(bytes + self.limit - ceiling), self.add(bytes, upTo: ceiling) { return true }
         }
         self.state.withLock { state in
             state.waiters[room.key] = Waiter(room: room, answer: answer)
-            state.pressure.waits(room.key, for: bytes, isLarge: bytes > self.small, goesOn: room.wasServed)
+            state.pressure.waits(
+                room.key, for: bytes, isLarge: !isSmall, holds: room.bytes > 0, goesOn: room.wasServed)
             self.hasWaiters.store(true, ordering: .relaxed)
         }
         self.serveSoon()
@@ -336,7 +359,7 @@ extension PayloadBudget {
     }
 
     /// A sixteenth is for those who want little, so that large pictures do not keep small ones waiting.
-    private func ceiling(for bytes: Int) -> Int { bytes <= self.small ? self.limit : self.limit - self.limit / 16 }
+    private func ceiling(isSmall: Bool) -> Int { isSmall ? self.limit : self.limit - self.limit / 16 }
 
     private var small: Int { self.limit / 64 }
 
@@ -396,7 +419,7 @@ extension PayloadBudget {
     private func nextService() -> Service {
         self.state.withLock { state in
             guard let (key, bytes) = state.pressure.firstWaiter else { return .done }
-            let ceiling = self.ceiling(for: bytes)
+            let ceiling = self.ceiling(isSmall: state.pressure.isSmall(key))
             if self.add(bytes, upTo: ceiling) {
                 state.waiters[key]?.room.granted(bytes)
                 return self.answer(key, true, &state)

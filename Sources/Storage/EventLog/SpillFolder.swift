@@ -28,6 +28,24 @@ package final class SpillFolder: Sendable {
         var bytes = 0
         /// The disk took nothing lately: it is not asked again until something is given back.
         var isFull = false
+        /// Until the file system has once made none.
+        var makesHoles = true
+
+        /// - Returns: false where none is made. The file may be gone meanwhile, and all of it given back.
+        mutating func makesHole(in number: Int, _ count: Int) -> Bool {
+            guard self.makesHoles, self.files[number] != nil else { return false }
+            self.files[number]?.holes += count
+            self.bytes -= count
+            self.isFull = false
+            return true
+        }
+
+        mutating func isWithoutHole(_ number: Int, _ count: Int) {
+            self.makesHoles = false
+            guard self.files[number] != nil else { return }
+            self.files[number]?.holes -= count
+            self.bytes += count
+        }
     }
 
     private struct Entry {
@@ -126,17 +144,14 @@ package final class SpillFolder: Sendable {
             state.isFull = false
             return entry.file
         }
-        if closed == nil { self.threads.submit { _ in self.makeHole(file, offset, Self.pages(count)) } }
+        if closed == nil { self.makeHole(file, offset, Self.pages(count)) }
     }
 
+    /// The bytes count as given back at once: whoever made room for something wants it now.
     private func makeHole(_ file: SpillFile, _ offset: Int, _ count: Int) {
-        guard file.makeHole(offset..<offset + count) else { return }
-        self.state.withLock { state in
-            // The file may be gone meanwhile, and all of it given back.
-            guard state.files[file.number] != nil else { return }
-            state.files[file.number]?.holes += count
-            state.bytes -= count
-            state.isFull = false
+        guard self.state.withLock({ $0.makesHole(in: file.number, count) }) else { return }
+        self.threads.submit { _ in
+            if !file.makeHole(offset..<offset + count) { self.state.withLock { $0.isWithoutHole(file.number, count) } }
         }
     }
 }
