@@ -114,7 +114,7 @@ package final class PayloadBudget: Sendable {
     package func displaced(_ payload: ImagePayload, image: ImageID?) -> ImagePayload? {
         guard payload.displaced == nil else { return payload }
         guard let displace = self.state.withLock({ $0.displace }) else { return nil }
-        let make = {
+        let make = { () -> (any DisplacedPayload)? in
             if let place = displace(payload, image) { return place }
             return image == nil ? nil : self.inPlaceOfPreviews { displace(payload, image) }
         }
