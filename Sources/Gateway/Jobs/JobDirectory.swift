@@ -26,6 +26,14 @@ package final class JobDirectory: Sendable {
         var displacedOrder = CircularBuffer<JobID>()
         var heldBytes = 0
         var histories: [String: JobHistory] = [:]
+
+        /// Jobs that were dropped meanwhile leave the list here.
+        mutating func noteDisplaced(_ id: JobID) {
+            while let first = self.displacedOrder.first, self.finished[first] == nil {
+                self.displacedOrder.removeFirst()
+            }
+            self.displacedOrder.append(id)
+        }
     }
 
     /// A record's place: the table of thousands is moved as it grows, and records are large.
@@ -89,7 +97,7 @@ package final class JobDirectory: Sendable {
                 state.heldBytes += record.payloadBytes
             } else if record.events.contains(where: { $0.event.payload != nil }) {
                 // It was moved while the job ran.
-                state.displacedOrder.append(record.id)
+                state.noteDisplaced(record.id)
             }
             freed += self.dropOldest(&state, now: record.finishedAt)
         }
@@ -103,7 +111,8 @@ package final class JobDirectory: Sendable {
         while self.heldBytes > self.payloadShare, let oldest = self.oldestHolding() {
             if oldest.isDelivered {
                 self.letGo(of: oldest.id)
-            } else if !self.displacePayloads(of: oldest.id) {
+            } else if !left.isEmpty || !self.displacePayloads(of: oldest.id) {
+                // The disk is full: the others are not tried.
                 left.append(oldest.id)
             }
         }
@@ -171,10 +180,7 @@ package final class JobDirectory: Sendable {
             let old = kept.record
             kept.record = moved
             state.heldBytes -= bytes - moved.payloadBytes
-            while let first = state.displacedOrder.first, state.finished[first] == nil {
-                state.displacedOrder.removeFirst()
-            }
-            if isWhole { state.displacedOrder.append(id) }
+            if isWhole { state.noteDisplaced(id) }
             return old
         }
         withExtendedLifetime((held, old)) {}
