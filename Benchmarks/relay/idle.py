@@ -5,6 +5,7 @@ import pathlib
 import resource
 import statistics
 import subprocess
+import sys
 
 import gateways
 
@@ -93,12 +94,24 @@ def idle_streams(folder, binary: str, count: int):
     asyncio.run(_idle(folder, binary, count))
 
 
-def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int = 3):
-    """Measured by a compiled program (ticks.c): at this scale a reader in Python would measure itself."""
+def compiled(folder) -> pathlib.Path:
+    """ticks.c: at this scale a reader in Python would measure itself."""
     ticks = folder / "ticks"
     source = pathlib.Path(__file__).with_name("ticks.c")
     subprocess.run(["cc", "-D_GNU_SOURCE", "-O2", "-o", str(ticks), str(source)], check=True)
-    target = gateways.free_port()
+    return ticks
+
+
+def told(command: list) -> list:
+    """The words it prints; what it says of a failure ends the benchmark."""
+    done = subprocess.run(gateways.pinned(1, command), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"ticks ended with {done.returncode}: {done.stderr[-500:]}")
+    return done.stdout.split()
+
+
+def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int = 3):
+    ticks, target = compiled(folder), gateways.free_port()
     rivals = {
         "direct": (None, target), "nginx": gateways.nginx(folder, 0, target),
         "safelight": gateways.safelight(folder, 0, target, binary),
@@ -108,8 +121,7 @@ def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int =
     try:
         for _ in range(rounds):
             for name, (_, port) in rivals.items():
-                command = gateways.pinned(1, [str(ticks), str(target), str(port), str(count), str(seconds)])
-                words = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+                words = told([str(ticks), str(target), str(port), str(count), str(seconds)])
                 results[name].append({key: float(value) for key, value in zip(words[::2], words[1::2])})
     finally:
         for process, _ in rivals.values():
@@ -125,9 +137,7 @@ def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int =
 
 def event_cost(folder, binary: str, many: int, few: int = 10, seconds: int = 6):
     """The same events a second on few streams and on many: what the others that are open add to an event."""
-    ticks, target = folder / "ticks", gateways.free_port()
-    source = pathlib.Path(__file__).with_name("ticks.c")
-    subprocess.run(["cc", "-D_GNU_SOURCE", "-O2", "-o", str(ticks), str(source)], check=True)
+    ticks, target = compiled(folder), gateways.free_port()
     raise_limit()
     costs = {}
     for count in (few, many):
@@ -137,12 +147,11 @@ def event_cost(folder, binary: str, many: int, few: int = 10, seconds: int = 6):
             try:
                 before = process.cpu_seconds()
                 command = [str(ticks), str(target), str(port), str(count)]
-                subprocess.run(gateways.pinned(1, command + ["0", "1"]), capture_output=True, text=True)
+                # It ends before an event comes, and says so.
+                subprocess.run(gateways.pinned(1, command + ["0", "1"]), capture_output=True)
                 start = (process.cpu_seconds() - before) / count
                 before = process.cpu_seconds()
-                words = subprocess.run(
-                    gateways.pinned(1, command + [str(seconds), str(many)]), capture_output=True, text=True, check=True
-                ).stdout.split()
+                told(command + [str(seconds), str(many)])
                 spent = process.cpu_seconds() - before - start * count
                 costs[count].append((spent / ((seconds + 2) * many), start))
             finally:
