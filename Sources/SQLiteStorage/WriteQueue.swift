@@ -42,6 +42,8 @@ struct WriteQueue {
     private var kept: [PendingWrite] = []
     private var keptBytes = 0
     private var retryAt: ContinuousClock.Instant?
+    /// What was kept has been tried once more since the stop.
+    private var hadLastTry = false
     private var lastActivity: ContinuousClock.Instant
 
     init(limits: Limits, now: ContinuousClock.Instant) {
@@ -82,7 +84,7 @@ struct WriteQueue {
     ) -> Step {
         if checkpointIsDue { return .checkpoint }
         if self.awaitedCount > 0 || (self.isStopping && !self.writes.isEmpty) { return .commit }
-        if self.isStopping { return .stop }
+        if self.isStopping { return self.kept.isEmpty || self.hadLastTry ? .stop : .retry }
         if let due = self.rideAlongDue, due <= now { return .commit }
         if let retryAt = self.retryAt, retryAt <= now { return .retry }
         let idle = checkpointIsOwed ? self.lastActivity + Self.idleDelay : nil
@@ -116,6 +118,7 @@ struct WriteQueue {
         self.kept += facts
         self.keptBytes += facts.reduce(0) { $0 + $1.bytes }
         self.retryAt = now + Self.retryDelay
+        if self.isStopping { self.hadLastTry = true }
     }
 
     mutating func stop() { self.isStopping = true }

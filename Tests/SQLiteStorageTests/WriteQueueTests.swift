@@ -110,6 +110,18 @@ import Testing
         #expect(self.next(queue, due: true, owed: true) == .checkpoint)
     }
 
+    /// The disk may have room again by the time the process ends.
+    @Test func whatWasKeptIsTriedOnceMoreAtAStop() {
+        var queue = self.queue()
+        queue.keep([self.write(isFact: true)], at: self.start)
+        queue.stop()
+        #expect(self.next(queue) == .retry)
+        let group = queue.takeGroup()
+        #expect(group.count == 1)
+        queue.keep(group, at: self.start)
+        #expect(self.next(queue, after: 5000) == .stop)
+    }
+
     @Test func stopsWhenAllIsWritten() {
         var queue = self.queue()
         _ = queue.admit(self.write(ridesAlong: true), at: self.start)
