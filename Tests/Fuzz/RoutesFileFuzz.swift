@@ -14,7 +14,8 @@ func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         readFile: { _ throws(ConfigurationFileError) in Array(secret.utf8) })
     let loaded = RoutesFile.load(bytes, surroundings: surroundings)
     precondition((loaded.table == nil) == loaded.problems.hasErrors, "neither a table nor a reason, or both")
-    let lines = bytes.readableBytesView.reduce(1) { $0 + ($1 == 0x0A ? 1 : 0) }
+    // CR, LF and both together end a line.
+    let lines = bytes.readableBytesView.reduce(1) { $0 + ($1 == 0x0A || $1 == 0x0D ? 1 : 0) }
     for problem in loaded.problems {
         precondition((1...lines + 1).contains(problem.place.line) && problem.place.column >= 1, "no place in the file")
         check(problem.rendered(file: "routes.json"))
