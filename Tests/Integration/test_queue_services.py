@@ -22,9 +22,12 @@ def test_a_job_is_picked_up_after_a_kill(serve, simulator, event_schema, preset)
     )
     request = {"prompt": "[sim duration=6s queue=0] a lake", "aspect_ratio": "16:9", "stream": True}
     with Stream(server.port, UNIFIED["path"], request) as stream:
+        generating = 0
         for event in stream:
             event_schema.validate(event.json)
-            if event.name == "stage" and event.json["stage"] == "generating":
+            generating += event.json["stage"] == "generating"
+            # The upstream was asked about the job by then, and so the job store has its name there.
+            if generating == 2:
                 job = event.json["job_id"]
                 break
         server.kill()

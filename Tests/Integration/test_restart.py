@@ -269,3 +269,16 @@ def test_unusable_database(tmp_path, damage):
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and "jobs.db" in lines[0], result.stderr
     assert before is None or database.read_bytes() == before
+
+
+def test_an_interrupted_job_is_known_at_once(serve, simulator):
+    """Killed before the upstream's name for it was stored: told as failed by the first answer after the restart."""
+    server = serve(
+        {"lab": {"provider": "openai-images", "base_url": f"http://127.0.0.1:{simulator}/v1"}}, [routed(UNIFIED, "lab")],
+        storage={"jobs": {"sqlite": "jobs.db"}})
+    with Stream(server.port, UNIFIED["path"], {"prompt": "[sim duration=6s] a lake", "stream": True}) as stream:
+        job = next(event for event in stream if event.json["stage"] == "processing" or event.name == "partial_image").json["job_id"]
+        server.kill()
+    server.start_again()
+    status, _, body = get(server.port, f"/v1/jobs/{job}")
+    assert status == 200 and json.loads(body)["status"] == "failed" and json.loads(body)["error"]["code"] == "interrupted", body

@@ -26,10 +26,19 @@ struct JobRecovery: Sendable {
         var cursor: UnfinishedCursor?
         repeat {
             let page = try await self.store.unfinished(after: cursor, limit: Self.batch)
-            for job in page.jobs { counts[await self.take(job), default: 0] += 1 }
+            var ends: [(job: JobID, error: GatewayError)] = []
+            for job in page.jobs {
+                do {
+                    counts[try await self.goOn(with: job), default: 0] += 1
+                } catch {
+                    ends.append((job.id, error))
+                }
+            }
+            counts[.ended, default: 0] += ends.count
+            await self.end(ends)
             cursor = page.next
         } while cursor != nil
-        guard !counts.isEmpty else { return }
+        guard counts.values.contains(where: { $0 > 0 }) else { return }
         self.logger.warning(
             "jobs of an earlier run taken up",
             metadata: [
@@ -38,12 +47,16 @@ struct JobRecovery: Sendable {
             ])
     }
 
-    private func take(_ stored: StoredJob) async -> Outcome {
-        do {
-            return try await self.goOn(with: stored)
-        } catch {
-            self.store.terminal(.error(error), of: stored.id, at: self.now(), completed: nil)
-            return .ended
+    /// Waits until the ends are stored, so that whoever asks finds them; a disk that is full keeps nobody waiting.
+    private func end(_ ends: [(job: JobID, error: GatewayError)]) async {
+        await withTaskGroup(of: Void.self) { group in
+            for (job, error) in ends {
+                group.addTask {
+                    await withCheckedContinuation { continuation in
+                        self.store.terminal(.error(error), of: job, at: self.now()) { _ in continuation.resume() }
+                    }
+                }
+            }
         }
     }
 
