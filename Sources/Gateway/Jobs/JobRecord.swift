@@ -58,9 +58,6 @@ package struct JobRecord: Sendable {
         // The log keeps superseded previews for a reader that has not come yet; nobody who comes later wants them.
         var events = job.log.retained
         events.dropSupersededPreviews()
-        if case .completed? = events.last?.event {
-            events.removeAll { $0.event.isPreview && $0.event.payload?.displaced != nil }
-        }
         self.init(
             id: job.id, owner: job.owner, route: job.plan.route, request: job.plan.request, delivery: job.plan.delivery,
             upstream: job.plan.upstream.name, createdAt: job.createdAt, events: events,
@@ -80,8 +77,7 @@ package struct JobRecord: Sendable {
         return full
     }
 
-    /// Moves payloads to where they can be read again; what cannot be moved stays. Previews of a finished picture are let go of: it
-    /// superseded them, and a disk that they fill has no room for pictures.
+    /// Moves payloads to where they can be read again; what cannot be moved stays.
     /// - Parameter displace: of a payload, with the picture's id where it is a finished one.
     /// - Returns: what was held before, so that its memory can be freed outside of a lock, and whether all was moved.
     package mutating func displacePayloads(
@@ -89,10 +85,7 @@ package struct JobRecord: Sendable {
     ) -> (held: [SequencedEvent], isWhole: Bool) {
         let held = self.events
         var isWhole = true
-        if case .completed? = held.last?.event {
-            self.events.removeAll(where: \.event.isPreview)
-        }
-        self.events = self.events.map { entry in
+        self.events = held.map { entry in
             guard let payload = entry.event.payload else { return entry }
             if payload.displaced != nil { return entry }
             if let displaced = entry.displacing(displace) { return displaced }

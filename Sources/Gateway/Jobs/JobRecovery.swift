@@ -31,14 +31,14 @@ struct JobRecovery: Sendable {
                 do {
                     counts[try await self.goOn(with: job), default: 0] += 1
                 } catch {
+                    counts[.ended, default: 0] += 1
                     ends.append((job.id, error))
                 }
             }
-            counts[.ended, default: 0] += ends.count
             await self.end(ends)
             cursor = page.next
         } while cursor != nil
-        guard counts.values.contains(where: { $0 > 0 }) else { return }
+        guard !counts.isEmpty else { return }
         self.logger.warning(
             "jobs of an earlier run taken up",
             metadata: [

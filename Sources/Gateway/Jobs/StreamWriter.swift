@@ -22,8 +22,10 @@ final class StreamWriter: TimerWheelTarget {
     /// How long head and first event wait for what follows them at once: a fast upstream's answer then leaves in the same write.
     /// No person sees it; with the wheel's tick they are told after 9 ms at the latest, where 50 are promised.
     private static let heldFor = TimeAmount.milliseconds(4)
-    /// Derived progress of many streams is told together.
+    /// Derived progress of many streams is told together, and so are their heartbeats: the wheel looks through all moments for which
+    /// it has timers. In nanoseconds.
     private static let progressStep: UInt64 = 100_000_000
+    private static let heartbeatStep: UInt64 = 25_000_000
 
     private let subscription: EventSubscription
     private let channel: any Channel
@@ -341,7 +343,7 @@ final class StreamWriter: TimerWheelTarget {
     /// Sets the timer for whatever is due first, unless it fires early enough already.
     private func arm() {
         guard self.end == nil else { return }
-        var due = self.lastWrite + self.terms.heartbeat
+        var due = Self.roundedUp(self.lastWrite + self.terms.heartbeat, to: Self.heartbeatStep)
         if let progressAt = self.progressAt { due = min(due, progressAt) }
         if let heldUntil = self.heldUntil { due = min(due, heldUntil) }
         if let timer = self.timer, timer.at <= due { return }
@@ -387,8 +389,12 @@ final class StreamWriter: TimerWheelTarget {
             self.progressAt = nil
             return
         }
-        let due = max(self.stageSince + .milliseconds(Int64(rise)), now + .seconds(1)).uptimeNanoseconds
-        self.progressAt = .uptimeNanoseconds((due + Self.progressStep - 1) / Self.progressStep * Self.progressStep)
+        let due = max(self.stageSince + .milliseconds(Int64(rise)), now + .seconds(1))
+        self.progressAt = Self.roundedUp(due, to: Self.progressStep)
+    }
+
+    private static func roundedUp(_ deadline: NIODeadline, to step: UInt64) -> NIODeadline {
+        .uptimeNanoseconds((deadline.uptimeNanoseconds + step - 1) / step * step)
     }
 
     /// Not kept in the log; it takes a number of its own so that ids rise for this reader too.

@@ -49,11 +49,11 @@ final class LiveTable: Sendable {
 
     /// The API as configured, in OpenAPI's words. Written when first asked for.
     var apiDocument: ByteBuffer {
-        self.encodedAPI.withLock { encoded in
-            let document = encoded ?? APIDocument(self.table, publicURL: self.publicURL).encoded
-            encoded = document
-            return document
-        }
+        if let known = self.encodedAPI.withLock({ $0 }) { return known }
+        // Written apart from the lock; whoever comes meanwhile writes the same.
+        let document = APIDocument(self.table, publicURL: self.publicURL).encoded
+        self.encodedAPI.withLock { $0 = document }
+        return document
     }
 
     /// A configured upstream beside what is known of it; nil where it is not available.

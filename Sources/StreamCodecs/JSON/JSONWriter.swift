@@ -12,7 +12,8 @@ package struct JSONWriter: Sendable {
     private var depth = 0
     private var needsComma = false
 
-    /// Appends to `buffer`. With `asciiOnly` everything outside ASCII is written as `\uXXXX`, beyond U+FFFF as a pair.
+    /// Appends to `buffer`. With `asciiOnly` everything outside ASCII is escaped: `\u` and four hexadecimal digits, beyond U+FFFF a
+    /// pair of them.
     /// - Parameter buffer: what is written comes behind its bytes. Default: an empty one with room for a small document.
     package init(_ buffer: ByteBuffer = ByteBufferAllocator().buffer(capacity: 256), asciiOnly: Bool = false) {
         self.buffer = buffer
@@ -302,7 +303,7 @@ extension JSONWriter {
         return length
     }
 
-    /// Writes one UTF-16 unit as `\uXXXX`.
+    /// Writes one UTF-16 unit as `\u` and four hexadecimal digits.
     private mutating func writeUnit(_ unit: UInt32) {
         var text: UInt64 = 0x5C75
         var shift: UInt32 = 16

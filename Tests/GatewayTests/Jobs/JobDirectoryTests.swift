@@ -73,6 +73,20 @@ import Testing
         #expect(!directory.reclaim(1, lettingGo: true))
     }
 
+    /// As long as anything else may give way, what no disk takes stays.
+    @Test func whatCannotBeMovedGoesLast() {
+        let budget = PayloadBudget(limit: 10_000)
+        let directory = JobDirectory(payloadShare: 10_000)
+        for number in 1...2 as ClosedRange<UInt64> {
+            directory.end(Self.end(Self.job(number), budget, bytes: 300), keepsPayloads: true)
+        }
+        #expect(!directory.reclaim(1, lettingGo: false))
+        #expect(directory.heldBytes == 600)
+        #expect(directory.reclaim(1, lettingGo: true))
+        let held = (1...2 as ClosedRange<UInt64>).map { Self.hasPayload(directory.find(JobID(high: 0, low: $0))) }
+        #expect(held == [false, true], "the oldest")
+    }
+
     @Test func recordsWhoseBytesAreElsewhereHoldNone() {
         let budget = PayloadBudget(limit: 1000)
         let directory = JobDirectory(payloadShare: 1000)
