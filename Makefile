@@ -19,9 +19,8 @@ help: ## this list
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: system ## build and serve routes.json (another: CONFIG=path)
-	if [ -t 1 ]; then quiet=; else quiet=--quiet; fi
 	[ -e .build/release/safelight ] || echo "Building. The first time takes some minutes; later it is seconds."
-	swift build $$quiet --configuration release --product safelight
+	scripts/build-release
 	exec .build/release/safelight serve --config $(CONFIG)
 
 test: test-unit test-integration ## all tests

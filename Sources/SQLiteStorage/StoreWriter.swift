@@ -231,20 +231,34 @@ extension StoreWriter {
         var failed: [(PendingWrite, StorageFault)] = []
         /// What stopped the whole group.
         var fault: StorageFault?
+        /// Without the write that failed the others may go well.
+        var isSpoiltByOne = false
     }
 
+    /// Nearly always every write goes well, and savepoints cost; where one does not, the group is written again with them.
     private func perform(_ group: [PendingWrite], _ db: Database) -> Outcome {
+        let outcome = self.transact(group, db) { write, outcome in outcome.committed.append(try write.apply(db)) }
+        guard outcome.isSpoiltByOne, group.count > 1 else { return outcome }
+        return self.transact(group, db) { write, outcome in try self.apply(write, db, &outcome) }
+    }
+
+    private func transact(
+        _ group: [PendingWrite], _ db: Database, apply: (PendingWrite, inout Outcome) throws -> Void
+    ) -> Outcome {
         var outcome = Outcome()
+        var isApplied = false
         do {
-            try db.beginTransaction(.immediate)
-            for write in group { try self.apply(write, db, &outcome) }
+            try db.cachedStatement(sql: "BEGIN IMMEDIATE").execute()
+            for write in group { try apply(write, &outcome) }
+            isApplied = true
             try self.hooks.willCommit(outcome.committed.count)
-            try db.commit()
+            try db.cachedStatement(sql: "COMMIT").execute()
         } catch {
             let fault = StorageFault(error, systemCode: sqlite3_system_errno(db.sqliteConnection))
             if db.isInsideTransaction { try? db.rollback() }
             // Nothing of the group is stored, also what went well before.
-            return Outcome(failed: group.map { ($0, fault) }, fault: fault)
+            return Outcome(
+                failed: group.map { ($0, fault) }, fault: fault, isSpoiltByOne: !isApplied && fault.mayBeOfOne)
         }
         return outcome
     }
@@ -260,20 +274,24 @@ extension StoreWriter {
         } catch {
             let fault = StorageFault(error, systemCode: sqlite3_system_errno(db.sqliteConnection))
             guard db.isInsideTransaction else { throw fault }
-            switch fault {
-            case .single, .full:
-                try db.cachedStatement(sql: "ROLLBACK TO write").execute()
-                try db.cachedStatement(sql: "RELEASE write").execute()
-                outcome.failed.append((write, fault))
-            case .temporary, .fatal:
-                throw fault
-            }
+            guard fault.mayBeOfOne else { throw fault }
+            try db.cachedStatement(sql: "ROLLBACK TO write").execute()
+            try db.cachedStatement(sql: "RELEASE write").execute()
+            outcome.failed.append((write, fault))
         }
     }
 }
 
 extension StorageFault {
     fileprivate var mayMend: Bool { self.health == .full || self.health == .unanswered }
+
+    /// Other writes of the same transaction may go well.
+    fileprivate var mayBeOfOne: Bool {
+        switch self {
+        case .single, .full: true
+        case .temporary, .fatal: false
+        }
+    }
 
     /// What it says of the store; nil when it says nothing.
     fileprivate var health: StoreHealth? {
