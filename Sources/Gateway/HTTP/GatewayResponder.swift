@@ -19,44 +19,54 @@ struct GatewayResponder: Sendable {
     /// Whether the page at `/` is served.
     let showsPlayground: @Sendable () -> Bool
 
+    /// What follows is in functions of their own, which are never inlined: the frame of an async function has room for all its
+    /// branches at once and lives as long as the stream, on which 5,000 others wait as well.
     func respond(
         _ request: Request, writer: consuming ResponseWriter, channel: any Channel, connection: ClientConnection
     ) async throws {
         let live = self.tables.current
-        var scope = RequestScope(request, connection: connection, edge: live.edge)
-        if let fields = scope.edge.origins.preflight(scope) {
-            return try await writer.writeResponse(HTTPResponse(status: .noContent, headerFields: fields))
-        }
-        let lookup = EndpointMatch.find(scope.method, path: scope.path, in: live.table)
-        do throws(GatewayError) {
-            scope.principal = try self.principal(scope, lookup, live.table)
-        } catch {
+        let (scope, reception) = self.receive(request, connection, live)
+        switch reception {
+        case .preflight(let fields):
+            try await writer.writeResponse(HTTPResponse(status: .noContent, headerFields: fields))
+        case .refused(let response):
             await RequestBodyReader.discard(request, connection: connection)
-            return try await writer.writeWhole(Self.refusal(error, scope, lookup), for: scope)
-        }
-        let watch = self.authenticator.watch(scope.principal, channel)
-        defer { watch?.giveUp() }
-        switch lookup {
-        case .found(let match):
-            try await self.configured(request, scope, match, live, writer, channel)
-        case .wrongMethod(let dialect, let allowed):
-            let error = GatewayError(.methodNotAllowed, "\(scope.method.rawValue) is not allowed here.")
-            var response = dialect.render(error, requestID: scope.id)
-            response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
             try await writer.writeWhole(response, for: scope)
-        case .unknown where JobEndpoint.isResponsible(for: scope.path):
-            try await self.ownJobs.respond(scope, live, writer: writer, channel: channel)
-        case .unknown where scope.path == TicketEndpoint.path:
-            try await self.tickets.respond(request, scope, live, writer: writer)
-        case .unknown:
-            if let images = self.images, let name = ImageEndpoint.name(in: scope.path) {
-                try await images.respond(scope, name: name, requester: ImageRequester(scope.principal), writer: writer)
-            } else {
-                try await writer.writeWhole(self.own(scope, live), for: scope)
+        case .admitted(let lookup):
+            let watch = self.authenticator.watch(scope.principal, channel)
+            defer { watch?.giveUp() }
+            switch lookup {
+            case .found(let match): try await self.configured(request, scope, match, live, writer, channel)
+            case .wrongMethod(let dialect, let allowed):
+                try await writer.writeWhole(Self.wrongMethod(dialect, allowed, scope), for: scope)
+            case .unknown: try await self.own(request, scope, live, writer, channel)
             }
         }
     }
 
+    private enum Reception {
+        case preflight(HTTPFields)
+        case refused(DialectResponse)
+        case admitted(EndpointMatch.Lookup)
+    }
+
+    /// Finds out what is asked for, and who asks.
+    @inline(never)
+    private func receive(
+        _ request: Request, _ connection: ClientConnection, _ live: LiveTable
+    ) -> (RequestScope, Reception) {
+        var scope = RequestScope(request, connection: connection, edge: live.edge)
+        if let fields = scope.edge.origins.preflight(scope) { return (scope, .preflight(fields)) }
+        let lookup = EndpointMatch.find(scope.method, path: scope.path, in: live.table)
+        do throws(GatewayError) {
+            scope.principal = try self.principal(scope, lookup, live.table)
+        } catch {
+            return (scope, .refused(Self.refusal(error, scope, lookup)))
+        }
+        return (scope, .admitted(lookup))
+    }
+
+    @inline(never)
     private func configured(
         _ request: Request, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
         _ writer: consuming ResponseWriter, _ channel: any Channel
@@ -67,6 +77,22 @@ struct GatewayResponder: Sendable {
         case .snapshot, .answer, .stream, .cancel, .list, .describe:
             let calls = JobCallHandler(streams: self.jobs.streams, uses: self.ownJobs.uses)
             try await calls.respond(scope, match, live, writer: writer, channel: channel)
+        }
+    }
+
+    @inline(never)
+    private func own(
+        _ request: Request, _ scope: RequestScope, _ live: LiveTable, _ writer: consuming ResponseWriter,
+        _ channel: any Channel
+    ) async throws {
+        if JobEndpoint.isResponsible(for: scope.path) {
+            try await self.ownJobs.respond(scope, live, writer: writer, channel: channel)
+        } else if scope.path == TicketEndpoint.path {
+            try await self.tickets.respond(request, scope, live, writer: writer)
+        } else if let images = self.images, let name = ImageEndpoint.name(in: scope.path) {
+            try await images.respond(scope, name: name, requester: ImageRequester(scope.principal), writer: writer)
+        } else {
+            try await writer.writeWhole(self.own(scope, live), for: scope)
         }
     }
 
@@ -97,6 +123,16 @@ struct GatewayResponder: Sendable {
         // A signed URL needs nobody.
         if ImageEndpoint.name(in: scope.path) != nil { return scope.rawQuery == nil ? .optional : .public }
         return nil
+    }
+
+    @inline(never)
+    private static func wrongMethod(
+        _ dialect: any Dialect, _ allowed: [HTTPRequest.Method], _ scope: RequestScope
+    ) -> DialectResponse {
+        let error = GatewayError(.methodNotAllowed, "\(scope.method.rawValue) is not allowed here.")
+        var response = dialect.render(error, requestID: scope.id)
+        response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
+        return response
     }
 
     private static func refusal(

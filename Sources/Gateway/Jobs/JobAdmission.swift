@@ -68,6 +68,7 @@ struct JobAdmission: Sendable {
         return try await self.admit(decoded, lease, key, digest, scope, match, live)
     }
 
+    @inline(never)
     private func decode(
         _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
     ) throws(GatewayError) -> DecodedRequest {
@@ -76,22 +77,18 @@ struct JobAdmission: Sendable {
             endpoint: match.endpoint, operation: match.candidates.routes[0].operation)
     }
 
+    @inline(never)
     private func start(
         _ decoded: DecodedRequest, _ body: PayloadLease?,
         _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ scope: RequestScope,
         _ match: EndpointMatch, _ live: LiveTable
     ) async throws(GatewayError) -> Admitted {
-        var decision: JobPlanner.Decision
-        let job: Job
-        let mode = match.mode(asked: decoded.mode, headers: scope.headers)
         do throws(GatewayError) {
-            decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
-            decision.plan.uploads = body
-            guard scope.principal.mayCreate(on: decision.route) else { throw Principal.refusal }
-            try scope.principal.checkBounds(decoded.image, resolved: decision.plan.request)
+            let decision = try self.decide(decoded, body, scope, match, live)
             try await scope.limits?.weigh(decision.plan)
+            let mode = match.mode(asked: decoded.mode, headers: scope.headers)
             switch try await self.accept(decision.plan, self.terms(idempotency, mode, scope, match), scope.principal) {
-            case .started(let started): job = started
+            case .started(let job): return self.admitted(job, decision, mode, decoded, scope)
             case .existing(let id): return try await self.existing(id, decoded, scope, match)
             }
         } catch {
@@ -99,6 +96,26 @@ struct JobAdmission: Sendable {
             scope.limits?.giveBack(error.source == .client ? .work : .everything)
             throw error
         }
+    }
+
+    /// What becomes of the request, if the caller may have it.
+    @inline(never)
+    private func decide(
+        _ decoded: DecodedRequest, _ body: PayloadLease?, _ scope: RequestScope, _ match: EndpointMatch,
+        _ live: LiveTable
+    ) throws(GatewayError) -> JobPlanner.Decision {
+        var decision = try JobPlanner(live: live).plan(decoded, candidates: match.candidates)
+        decision.plan.uploads = body
+        guard scope.principal.mayCreate(on: decision.route) else { throw Principal.refusal }
+        try scope.principal.checkBounds(decoded.image, resolved: decision.plan.request)
+        return decision
+    }
+
+    @inline(never)
+    private func admitted(
+        _ job: Job, _ decision: JobPlanner.Decision, _ mode: ResponseMode, _ decoded: DecodedRequest,
+        _ scope: RequestScope
+    ) -> Admitted {
         self.logger.info(
             "job accepted",
             metadata: [
@@ -124,6 +141,7 @@ struct JobAdmission: Sendable {
         }
     }
 
+    @inline(never)
     private func terms(
         _ idempotency: (key: IdempotencyKey, digest: RequestDigest)?, _ mode: ResponseMode, _ scope: RequestScope,
         _ match: EndpointMatch
@@ -135,6 +153,7 @@ struct JobAdmission: Sendable {
     }
 
     /// The job that an idempotency key stands for.
+    @inline(never)
     private func existing(
         _ id: JobID, _ decoded: DecodedRequest, _ scope: RequestScope, _ match: EndpointMatch
     ) async throws(GatewayError) -> Admitted {
@@ -150,6 +169,7 @@ struct JobAdmission: Sendable {
     // MARK: Jobs asked for again
 
     /// A request that names an event of ours goes on with that event's job; anything else in its place is none of ours.
+    @inline(never)
     private func resumed(
         _ scope: RequestScope, _ match: EndpointMatch, _ body: ByteBuffer
     ) async throws(GatewayError) -> Admitted? {
@@ -165,6 +185,7 @@ struct JobAdmission: Sendable {
 
     /// Whether the request, as far as its head tells, asks for a job that is there: such a one is not charged, so its limits must
     /// not refuse it either. What turns out to be another request is charged then.
+    @inline(never)
     private func isKnown(_ scope: RequestScope) -> Bool {
         if let event = scope.headers[.lastEventID].flatMap({ EventID($0) }) {
             return self.supervisor.directory.find(event.job) != nil
@@ -174,6 +195,7 @@ struct JobAdmission: Sendable {
     }
 
     /// Of all equal requests one starts the job. The others find it, or wait until it is there.
+    @inline(never)
     private func admit(
         _ decoded: DecodedRequest, _ body: PayloadLease?, _ key: IdempotencyKey, _ digest: RequestDigest,
         _ scope: RequestScope,

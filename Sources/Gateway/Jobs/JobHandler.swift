@@ -59,6 +59,7 @@ struct JobHandler: Sendable {
         await self.streams.run(plan, subscription: subscription, scope, publicURL: live.publicURL, channel: channel)
     }
 
+    @inline(never)
     private func wish(
         _ admitted: JobAdmission.Admitted, _ match: EndpointMatch, _ call: DialectCall
     ) -> JobStreams.Wish {
@@ -70,6 +71,7 @@ struct JobHandler: Sendable {
 
     /// Waits for the upstream's own answer, at most the route's `commit`.
     /// - Returns: why the job failed already, while the status can still tell.
+    @inline(never)
     private func refusalBeforeCommit(
         _ admitted: JobAdmission.Admitted, _ connection: ClientConnection
     ) async -> GatewayError? {
@@ -87,6 +89,7 @@ struct JobHandler: Sendable {
     // MARK: Whole answers
 
     /// The job's snapshot; the client asks or follows later.
+    @inline(never)
     private func answerAtOnce(
         _ admitted: JobAdmission.Admitted, _ scope: RequestScope, _ match: EndpointMatch, _ live: LiveTable,
         _ writer: consuming ResponseWriter
@@ -100,6 +103,7 @@ struct JobHandler: Sendable {
         try await writer.writeWhole(response, adding: scope.responseHeaders)
     }
 
+    @inline(never)
     private func answer(
         _ plan: JobStreams.Plan, _ patience: Int?, _ subscription: EventSubscription, _ scope: RequestScope,
         _ live: LiveTable, _ writer: consuming ResponseWriter
@@ -123,6 +127,7 @@ struct JobHandler: Sendable {
 
     // MARK: Endings
 
+    @inline(never)
     private func fail(
         _ error: GatewayError, _ scope: RequestScope, _ dialect: any Dialect, _ writer: consuming ResponseWriter,
         job: JobView? = nil

@@ -33,8 +33,15 @@ struct JobStreams: Sendable {
     }
 
     func plan(_ job: JobView, _ wish: Wish) async -> Plan {
+        // Most jobs run, and then there is nothing to look for.
+        guard job.running == nil else { return Self.plan(job, wish) }
         let whole = await self.supervisor.payloads.complete(
             job, delivery: wish.delivery, in: self.supervisor.directory)
+        return Self.plan(whole, wish)
+    }
+
+    @inline(never)
+    private static func plan(_ whole: JobView, _ wish: Wish) -> Plan {
         switch wish.position {
         // Dialects without ids always begin at the first event.
         case .eventID(let text) where wish.dialect.traits.resumable:
@@ -63,6 +70,7 @@ struct JobStreams: Sendable {
         return snapshot
     }
 
+    @inline(never)
     static func headers(_ plan: Plan, _ scope: RequestScope) -> HTTPFields {
         var fields = scope.responseHeaders
         fields.add([
@@ -93,12 +101,25 @@ struct JobStreams: Sendable {
     func run(
         _ plan: Plan, subscription: EventSubscription, _ scope: RequestScope, publicURL: String, channel: any Channel
     ) async {
+        let delivery = self.delivery(plan, subscription, scope, publicURL, channel)
+        self.deliveries.begin(.stream(delivery))
+        // No variable: the fields would be kept until the stream ends.
+        delivery.begin(HTTPResponse(status: .ok, headerFields: Self.headers(plan, scope)), scope.connection)
+        if case .finished = await delivery.end(scope.connection) { plan.job.log.delivered.set() }
+        self.deliveries.end(.stream(delivery))
+    }
+
+    @inline(never)
+    private func delivery(
+        _ plan: Plan, _ subscription: EventSubscription, _ scope: RequestScope, _ publicURL: String,
+        _ channel: any Channel
+    ) -> StreamDelivery {
         let context = plan.job.encoderContext(
             plan.wish.delivery, publicURL: publicURL, call: plan.wish.call, seen: plan.seen)
         var encoder = plan.wish.dialect.makeStreamEncoder(context)
         let resumption = self.resume(plan, &encoder)
         let traits = plan.wish.dialect.traits
-        let delivery = StreamDelivery(
+        return StreamDelivery(
             subscription: subscription, encoder: encoder, channel: channel,
             terms: StreamDelivery.Terms(
                 traits: traits, heartbeat: TimeAmount(plan.wish.heartbeat.every),
@@ -106,12 +127,6 @@ struct JobStreams: Sendable {
                 median: plan.job.running.map { self.supervisor.median(for: $0.plan) } ?? 1, now: self.now,
                 createdAt: plan.job.createdAt, upstream: plan.job.upstream, budget: self.supervisor.budget),
             connection: scope.connection, resumption: resumption)
-        self.deliveries.begin(.stream(delivery))
-        let head = HTTPResponse(status: .ok, headerFields: Self.headers(plan, scope))
-        if case .finished = await delivery.run(head: head, connection: scope.connection) {
-            plan.job.log.delivered.set()
-        }
-        self.deliveries.end(.stream(delivery))
     }
 
     /// Where the stream begins, for a plan made before.

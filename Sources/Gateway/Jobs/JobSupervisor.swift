@@ -138,6 +138,7 @@ package final class JobSupervisor: Sendable {
         let createdAt: Timestamp
     }
 
+    @inline(never)
     private func prepare(_ plan: JobPlan) throws(GatewayError) -> Prepared {
         if self.isDraining {
             throw GatewayError(.draining, "The gateway is shutting down.", retryAfterMilliseconds: 5000)
@@ -153,6 +154,7 @@ package final class JobSupervisor: Sendable {
         return Prepared(id: id, exchange: exchange, createdAt: self.now())
     }
 
+    @inline(never)
     private func begin(
         _ prepared: Prepared, _ plan: JobPlan, owner: String?, charge: LimitReceipt?, recorder: JobRecorder?,
         expectsReader: Bool

@@ -60,14 +60,18 @@ final class StreamDelivery: Sendable {
         if let resumption { self.writer.value?.resume(resumption) }
     }
 
-    /// Writes the response: its head, events until the job, the client or the gateway ends the stream, its end. Head and first
-    /// event leave in one write, and so do the last event and the end. Called on the event loop, once; what is made is run.
-    @discardableResult
-    func run(head: HTTPResponse, connection: ClientConnection) async -> End {
+    /// Begins the response: its head, then events until the job, the client or the gateway ends the stream, its end. Head and first
+    /// event leave in one write, and so do the last event and the end. Called on the event loop, once; ``end(_:)`` follows.
+    func begin(_ head: HTTPResponse, _ connection: ClientConnection) {
         connection.onGone { [self] in
             self.onEventLoop { $0.finish(.clientGone) }
         }
         self.writer.value?.begin(head)
+    }
+
+    /// Waits for the end of what has begun. Called on the event loop; what is made must come to this.
+    @discardableResult
+    func end(_ connection: ClientConnection) async -> End {
         let end = (try? await self.ended.futureResult.get()) ?? .clientGone
         connection.onGone(nil)
         // The writer knows how it is woken, and so this delivery: here the two part.
