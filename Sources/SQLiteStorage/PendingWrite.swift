@@ -11,8 +11,8 @@ struct PendingWrite: Sendable {
     let bytes: Int
     /// Tells of what has happened already, so it is tried again where the fault may mend.
     let isFact: Bool
-    /// Nobody waits for it.
-    let ridesAlong: Bool
+    /// How long it may wait for company: the earliest end of all that wait takes all of them.
+    let patience: Duration
     /// A later write of the same slot replaces this one.
     var slot: Slot?
     /// Runs in a savepoint of its own, on the writer's thread. What it returns is called once the group is durable.
@@ -28,18 +28,25 @@ struct PendingWrite: Sendable {
 }
 
 extension PendingWrite {
+    /// Of a submission: the upstream takes thousands of times as long.
+    static let submissionPatience = Duration.milliseconds(4)
+    /// Of a job's end, which a client waits for.
+    static let endPatience = Duration.milliseconds(8)
+    /// Of what nobody waits for.
+    static let unawaited = Duration.milliseconds(100)
+
     /// - Parameters:
     ///   - then: called once it is durable, also when `completed` was told of a failure before.
     ///   - body: the write; its value is what `completed` is told.
     init<Value: Sendable>(
-        bytes: Int, isFact: Bool = false, ridesAlong: Bool = false, slot: Slot? = nil,
+        bytes: Int, isFact: Bool = false, patience: Duration = .zero, slot: Slot? = nil,
         completed: StoreCompletion<Value>?, then: (@Sendable (Value) -> Void)? = nil,
         body: @escaping @Sendable (Database) throws -> Value
     ) {
         let answer = Answer(completed)
         self.bytes = bytes + 256
         self.isFact = isFact
-        self.ridesAlong = ridesAlong
+        self.patience = patience
         self.slot = slot
         self.apply = { db in
             let value = try body(db)

@@ -14,7 +14,7 @@ extension SQLiteJobStore {
             return completed(.failure(error))
         }
         self.writer.submit(
-            PendingWrite(bytes: 128, completed: completed) { db in
+            PendingWrite(bytes: 128, patience: PendingWrite.submissionPatience, completed: completed) { db in
                 try Self.insert(submission, of: job, db)
             })
     }
@@ -99,8 +99,8 @@ extension SQLiteJobStore {
     ) {
         self.writer.submit(
             PendingWrite(
-                bytes: bytes, isFact: true, ridesAlong: true, slot: slot.map { PendingWrite.Slot(job: job, kind: $0) },
-                completed: nil, body: body))
+                bytes: bytes, isFact: true, patience: PendingWrite.unawaited,
+                slot: slot.map { PendingWrite.Slot(job: job, kind: $0) }, completed: nil, body: body))
     }
 
     private static func update(
@@ -161,7 +161,8 @@ extension SQLiteJobStore {
         }
         self.writer.submit(
             PendingWrite(
-                bytes: ending.bytes, isFact: true, ridesAlong: completed == nil, completed: answer,
+                bytes: ending.bytes, isFact: true,
+                patience: completed == nil ? PendingWrite.unawaited : PendingWrite.endPatience, completed: answer,
                 then: { if $0.uploads > 0 { uploads.remove(job) } }
             ) { db in
                 try ending.apply(to: job, db)

@@ -24,8 +24,6 @@ struct WriteQueue {
         case stop
     }
 
-    /// How long a write that nobody waits for may wait for company.
-    static let rideAlongDelay = Duration.milliseconds(100)
     /// How long nothing may happen before the log is copied into the database.
     static let idleDelay = Duration.milliseconds(250)
     /// How long after a fault that may mend it is tried again, unless something else is written before.
@@ -36,8 +34,8 @@ struct WriteQueue {
     private var writes: [PendingWrite] = []
     private var slots: [PendingWrite.Slot: Int] = [:]
     private var bytes = 0
-    private var awaitedCount = 0
-    private var rideAlongDue: ContinuousClock.Instant?
+    /// When one of them has waited as long as it may.
+    private var due: ContinuousClock.Instant?
     /// Facts that could not be written, oldest first.
     private var kept: [PendingWrite] = []
     private var keptBytes = 0
@@ -67,12 +65,9 @@ struct WriteQueue {
         if let slot = write.slot { self.slots[slot] = self.writes.count }
         self.writes.append(write)
         self.bytes += write.bytes
-        if write.ridesAlong {
-            let isFirst = self.rideAlongDue == nil
-            if isFirst { self.rideAlongDue = now + Self.rideAlongDelay }
-            return .taken(wakes: isFirst)
-        }
-        self.awaitedCount += 1
+        let end = now + write.patience
+        if let due = self.due, due <= end { return .taken(wakes: false) }
+        self.due = end
         return .taken(wakes: true)
     }
 
@@ -83,13 +78,13 @@ struct WriteQueue {
         at now: ContinuousClock.Instant, checkpointIsDue: Bool, checkpointIsOwed: Bool
     ) -> Step {
         if checkpointIsDue { return .checkpoint }
-        if self.awaitedCount > 0 || (self.isStopping && !self.writes.isEmpty) { return .commit }
+        if self.isStopping, !self.writes.isEmpty { return .commit }
         if self.isStopping { return self.kept.isEmpty || self.hadLastTry ? .stop : .retry }
-        if let due = self.rideAlongDue, due <= now { return .commit }
+        if let due = self.due, due <= now { return .commit }
         if let retryAt = self.retryAt, retryAt <= now { return .retry }
         let idle = checkpointIsOwed ? self.lastActivity + Self.idleDelay : nil
-        if let idle, idle <= now, self.rideAlongDue == nil { return .checkpoint }
-        return .wait(until: [self.rideAlongDue, self.retryAt, idle].compactMap { $0 }.min())
+        if let idle, idle <= now, self.due == nil { return .checkpoint }
+        return .wait(until: [self.due, self.retryAt, idle].compactMap { $0 }.min())
     }
 
     /// All that waits, what was kept first.
@@ -100,8 +95,7 @@ struct WriteQueue {
         self.writes.removeAll(keepingCapacity: true)
         self.slots.removeAll(keepingCapacity: true)
         self.bytes = 0
-        self.awaitedCount = 0
-        self.rideAlongDue = nil
+        self.due = nil
         return group
     }
 

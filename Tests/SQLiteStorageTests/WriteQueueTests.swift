@@ -12,10 +12,10 @@ import Testing
     }
 
     private func write(
-        bytes: Int = 0, isFact: Bool = false, ridesAlong: Bool = false, slot: PendingWrite.Slot? = nil
+        bytes: Int = 0, isFact: Bool = false, patience: Duration = .zero, slot: PendingWrite.Slot? = nil
     ) -> PendingWrite {
         PendingWrite(
-            bytes: bytes, isFact: isFact, ridesAlong: ridesAlong, slot: slot, completed: nil as StoreCompletion<Void>?
+            bytes: bytes, isFact: isFact, patience: patience, slot: slot, completed: nil as StoreCompletion<Void>?
         ) { _ in }
     }
 
@@ -30,17 +30,30 @@ import Testing
         var queue = self.queue()
         #expect(self.next(queue) == .wait(until: nil))
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
-        #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: false), "the writer is awake")
         #expect(self.next(queue) == .commit)
         #expect(queue.takeGroup().count == 2)
         #expect(self.next(queue) == .wait(until: nil))
     }
 
-    @Test func whatRidesAlongWaitsForCompany() {
+    /// Whoever may wait least takes along all others.
+    @Test func theEarliestEndTakesAll() {
         var queue = self.queue()
-        #expect(queue.admit(self.write(ridesAlong: true), at: self.start) == .taken(wakes: true))
-        #expect(queue.admit(self.write(ridesAlong: true), at: self.start) == .taken(wakes: false))
-        let due = self.start + WriteQueue.rideAlongDelay
+        #expect(queue.admit(self.write(patience: .milliseconds(8)), at: self.start) == .taken(wakes: true))
+        let later = self.start + .milliseconds(1)
+        #expect(queue.admit(self.write(patience: .milliseconds(4)), at: later) == .taken(wakes: true))
+        #expect(queue.admit(self.write(patience: .milliseconds(4)), at: later) == .taken(wakes: false))
+        #expect(self.next(queue, after: 4) == .wait(until: self.start + .milliseconds(5)))
+        #expect(self.next(queue, after: 5) == .commit)
+        #expect(queue.takeGroup().count == 3)
+        #expect(self.next(queue, after: 8) == .wait(until: nil))
+    }
+
+    @Test func whatNobodyAwaitsWaitsForCompany() {
+        var queue = self.queue()
+        #expect(queue.admit(self.write(patience: .milliseconds(100)), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(patience: .milliseconds(100)), at: self.start) == .taken(wakes: false))
+        let due = self.start + .milliseconds(100)
         #expect(self.next(queue) == .wait(until: due))
         #expect(self.next(queue, after: 99) == .wait(until: due))
         #expect(self.next(queue, after: 100) == .commit)
@@ -53,11 +66,12 @@ import Testing
         var queue = self.queue(count: 2)
         let slot = PendingWrite.Slot(job: JobID(), kind: .progress)
         let other = PendingWrite.Slot(job: slot.job, kind: .usage)
-        #expect(queue.admit(self.write(ridesAlong: true, slot: slot), at: self.start) == .taken(wakes: true))
+        let patience = PendingWrite.unawaited
+        #expect(queue.admit(self.write(patience: patience, slot: slot), at: self.start) == .taken(wakes: true))
         for _ in 0..<100 {
-            #expect(queue.admit(self.write(ridesAlong: true, slot: slot), at: self.start) == .taken(wakes: false))
+            #expect(queue.admit(self.write(patience: patience, slot: slot), at: self.start) == .taken(wakes: false))
         }
-        #expect(queue.admit(self.write(ridesAlong: true, slot: other), at: self.start) == .taken(wakes: false))
+        #expect(queue.admit(self.write(patience: patience, slot: other), at: self.start) == .taken(wakes: false))
         #expect(queue.takeGroup().count == 2)
     }
 
@@ -65,14 +79,14 @@ import Testing
         var byCount = self.queue(count: 2)
         for _ in 0..<2 { _ = byCount.admit(self.write(), at: self.start) }
         #expect(byCount.admit(self.write(), at: self.start) == .overloaded)
-        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .taken(wakes: true))
-        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .taken(wakes: true))
+        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .taken(wakes: false))
+        #expect(byCount.admit(self.write(isFact: true), at: self.start) == .taken(wakes: false))
         #expect(byCount.admit(self.write(isFact: true), at: self.start) == .overloaded)
 
         var byBytes = self.queue(bytes: 2000)
         #expect(byBytes.admit(self.write(bytes: 1700), at: self.start) == .taken(wakes: true))
         #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .overloaded)
-        #expect(byBytes.admit(self.write(bytes: 1700, isFact: true), at: self.start) == .taken(wakes: true))
+        #expect(byBytes.admit(self.write(bytes: 1700, isFact: true), at: self.start) == .taken(wakes: false))
         _ = byBytes.takeGroup()
         #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .taken(wakes: true))
     }
@@ -124,7 +138,7 @@ import Testing
 
     @Test func stopsWhenAllIsWritten() {
         var queue = self.queue()
-        _ = queue.admit(self.write(ridesAlong: true), at: self.start)
+        _ = queue.admit(self.write(patience: .milliseconds(100)), at: self.start)
         queue.stop()
         #expect(queue.admit(self.write(), at: self.start) == .stopping)
         #expect(self.next(queue, owed: true) == .commit)

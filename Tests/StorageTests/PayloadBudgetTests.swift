@@ -156,6 +156,9 @@ import Testing
         let spill = try SpillFolder(folder: folder, limit: limit, threads: threads, budget: budget)
         budget.onDisplacement { [weak spill] payload, _ in spill?.take(payload) }
         try await body(budget, spill)
+        // What is done last may let go of a payload, that of its file, and that is closed: a pool that is shut down with such work
+        // waiting lets go of it while it holds its own lock, and so would be asked for more work from inside.
+        for _ in 0..<3 { try await spill.settle() }
         try await threads.shutdownGracefully()
         rmdir(folder)
     }
