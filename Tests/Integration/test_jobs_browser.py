@@ -164,11 +164,14 @@ def test_cancel_reaches_the_server(browser, developing):
     browser.errors.clear()
 
 
-@pytest.mark.parametrize("kind", ["queue", "openai-images"])
+@pytest.mark.parametrize("kind", ["queue", "background", "openai-images"])
 def test_a_killed_gateway(browser, serve, simulator, kind):
     """A9: the gateway is killed in mid-picture and started again; the page is left alone."""
     with Upstream(lambda call: call.forward(simulator)) as upstream:
-        target = stages_upstream(upstream.port) if kind == "queue" else upstream.config
+        target = {
+            "queue": stages_upstream(upstream.port), "openai-images": upstream.config,
+            "background": {**upstream.config, "provider": "openai-responses", "model": "gpt-simulated", "background": True},
+        }[kind]
         server = serve({"real": target}, [routed(UNIFIED, "real"), routed(OPENAI, "real")], **DURABLE)
         submitted = lambda: sum(call.method == "POST" for call in upstream.calls)
         for number in range(RELOADS):
@@ -184,7 +187,7 @@ def test_a_killed_gateway(browser, serve, simulator, kind):
             browser.wait_for("document.querySelector('#label').textContent === 'Developing'")
             server.kill()
             server.start_again()
-            if kind == "queue":
+            if kind != "openai-images":
                 browser.wait_for(FINISHED, 60)
                 browser.wait_for("[...document.querySelectorAll('.print.finished img')].some((i) => i.naturalWidth > 0)")
             else:
