@@ -114,7 +114,7 @@ package struct GatewayServer: Sendable {
         self.recovery = options.jobStore.map { jobs in
             JobRecovery(
                 store: jobs.store, supervisor: core.supervisor, live: tables.current, limits: core.limits,
-                now: options.now, logger: logger)
+                tokens: core.credentials.directory, now: options.now, logger: logger)
         }
     }
 

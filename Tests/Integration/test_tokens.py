@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from browser import Browser, find_chromium
 from conftest import OPENAI, UNIFIED, routed
 from safelight import BINARY, Stream, free_port, get, wait_until
+from test_stages import stages_upstream
 from upstream import Upstream
 
 SIMULATED = {"darkroom": {"provider": "openai-images", "base_url": "simulator:"}}
@@ -196,6 +197,25 @@ def test_limits_of_a_token(serve):
     server._sections["limits"] = {"others": [{"per": "ip", "requests": "1/s"}]}
     server.write_config(SIMULATED, [UNIFIED_ROUTE])
     wait_until_refused(server, two)
+
+
+def test_a_tokens_own_permit_outlives_the_process(serve, simulator):
+    """Its job goes on after a kill, and counts against the token until it ends."""
+    limits = {"one": [{"per": "token", "concurrent": 1}]}
+    server = serve({"darkroom": stages_upstream(simulator)}, [UNIFIED_ROUTE], storage=STORAGE, limits=limits)
+    token, _ = create(server, limit="one")
+    other, _ = create(server, limit="one")
+    status, _, body = ask(server, token, body={"prompt": "[sim duration=8s queue=0s] lamp"}, headers=ASYNC)
+    assert status == 202
+    job = json.loads(body)["job_id"]
+    stage = lambda: json.loads(ask(server, token, f"/v1/jobs/{job}", method="GET")[2])["stage"]
+    wait_until(lambda: stage() == "generating", 20, "the job")
+    server.kill()
+    server.start_again()
+    assert server.gauges()["limits"]["permits"] == 1
+    assert [ask(server, text)[0] for text in (token, other)] == [429, 200]
+    wait_until(lambda: stage() == "completed", 30, "its end")
+    assert ask(server, token)[0] == 200
 
 
 def test_revocation_ends_what_is_under_way(server):

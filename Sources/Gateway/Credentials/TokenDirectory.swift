@@ -80,6 +80,11 @@ final class TokenDirectory: Service {
         return try self.checked(entry.token)
     }
 
+    /// Names of the limits that a token's jobs count under, also once it does not count itself; none for other principals.
+    func limits(of principal: String) -> [String] {
+        self.state.withLock { $0.tokens[principal]?.token.limits } ?? []
+    }
+
     private func checked(_ token: StoredToken) throws(CredentialFault) -> StoredToken {
         if token.revokedAt != nil { throw .revoked }
         guard token.isGood(at: self.now()) else { throw .expired }

@@ -13,6 +13,7 @@ struct JobRecovery: Sendable {
     let supervisor: JobSupervisor
     let live: LiveTable
     let limits: LimitGate
+    let tokens: TokenDirectory
     let now: @Sendable () -> Timestamp
     let logger: Logger
 
@@ -65,7 +66,7 @@ struct JobRecovery: Sendable {
         guard let route = self.live.table.routes.first(where: { $0.name == stored.route }) else {
             throw Self.removed(mayBeBilled)
         }
-        let permits = try await self.limits.permits(principal: stored.principal, route: route)
+        let permits = try await self.permits(of: stored, route)
         guard let attempt = stored.submissions.map(\.submission.attempt).max() else {
             return try await self.beginAgain(stored, route, permits)
         }
@@ -82,6 +83,14 @@ struct JobRecovery: Sendable {
                 .interrupted, "The gateway was restarted while the upstream worked.", billed: mayBeBilled)
         }
         return .pickedUp
+    }
+
+    private func permits(
+        of stored: StoredJob, _ route: RouteTable.Route
+    ) async throws(GatewayError) -> LimitReceipt? {
+        let names = stored.principal.map { self.tokens.limits(of: $0) } ?? []
+        return try await self.limits.permits(
+            principal: stored.principal, ownRules: names.flatMap { self.live.table.limits[$0] ?? [] }, route: route)
     }
 
     private func beginAgain(

@@ -26,11 +26,14 @@ struct LimitGate: Sendable {
 extension LimitGate {
     /// The permits of a job that an earlier process accepted, as far as they can be told: not by address, nor by claim, since neither
     /// is kept.
-    func permits(principal: String?, route: RouteTable.Route) async throws(GatewayError) -> LimitReceipt? {
+    /// - Parameter ownRules: of the principal's credential, besides the route's.
+    func permits(
+        principal: String?, ownRules: [LimitRule], route: RouteTable.Route
+    ) async throws(GatewayError) -> LimitReceipt? {
         // Browsers without a credential count by address.
         let principal = principal.flatMap { SessionCookie.isID($0) ? nil : $0 }
         let caller = Caller(principal: Principal(kind: .token, id: principal), address: nil)
-        let charges = route.limits.compactMap { rule -> LimitCharge? in
+        let charges = LimitPass.distinct(route.limits + ownRules).compactMap { rule -> LimitCharge? in
             guard rule.measure == .concurrent else { return nil }
             switch rule.scope {
             case .token where principal == nil: return nil
@@ -162,7 +165,7 @@ final class LimitPass: Sendable {
     }
 
     /// The same rule by route and credential counts once.
-    private static func distinct(_ rules: [LimitRule]) -> [LimitRule] {
+    fileprivate static func distinct(_ rules: [LimitRule]) -> [LimitRule] {
         guard rules.count > 1 else { return rules }
         var seen: Set<String> = []
         return rules.filter { seen.insert($0.name).inserted }
