@@ -15,7 +15,8 @@ struct PendingWrite: Sendable {
     let patience: Duration
     /// A later write of the same slot replaces this one.
     var slot: Slot?
-    /// Runs in a savepoint of its own, on the writer's thread. What it returns is called once the group is durable.
+    /// Runs on the writer's thread, in the group's transaction, and where one of the group fails once more, in a savepoint of its own.
+    /// What it returns is called once the group is durable.
     let apply: @Sendable (Database) throws -> Committed
     /// Called at most once and never after `Committed`.
     let fail: @Sendable (GatewayError) -> Void

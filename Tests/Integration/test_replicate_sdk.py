@@ -11,7 +11,7 @@ import pytest
 replicate = pytest.importorskip("replicate")
 
 from conftest import routed
-from safelight import Stream, get, post
+from safelight import Stream, get, post, wait_until
 from test_tokens import create
 from upstream import Upstream, completed, partial, picture
 
@@ -117,6 +117,7 @@ def test_cancel(serve):
     with Upstream(halting(threading.Event())) as upstream:
         server = serve({"real": upstream.config}, [routed(REPLICATE, "real")])
         prediction = client(server).models.predictions.create(MODEL, input={"prompt": "x"})
+        wait_until(lambda: upstream.calls, what="the call")
         prediction.cancel()
         assert prediction.status == "canceled"
         events = list(prediction.stream())
@@ -124,7 +125,7 @@ def test_cancel(serve):
         prediction.cancel()
         assert prediction.status == "canceled"
         server.wait_idle_jobs()
-        assert upstream.calls
+        assert len(upstream.calls) == 1
 
 
 def test_failure(serve):

@@ -19,8 +19,8 @@ struct GatewayResponder: Sendable {
     /// Whether the page at `/` is served.
     let showsPlayground: @Sendable () -> Bool
 
-    /// What follows is in functions of their own, which are never inlined: the frame of an async function has room for all its
-    /// branches at once and lives as long as the stream, on which 5,000 others wait as well.
+    /// What follows is in functions that are never inlined: the frame of an async function has room for all that its branches need,
+    /// and this one waits until the stream ends (decision 0010).
     func respond(
         _ request: Request, writer: consuming ResponseWriter, channel: any Channel, connection: ClientConnection
     ) async throws {

@@ -3,7 +3,8 @@ import NIOHTTP2
 
 /// Ends an HTTP/2 connection in time: when it has carried nothing for the keep-alive limit, and at drain once its streams are over.
 ///
-/// `GOAWAY` names the last stream that is served, so a request that crosses it on the way may be sent again by its client.
+/// `GOAWAY` names the last stream that is served, so a request that crosses it on the way may be sent again by its client. It waits for
+/// the streams that run, though RFC 9113 lets them go on behind it: Python's h2, and so httpx, takes nothing more once it has come.
 final class HTTP2ConnectionHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
@@ -36,7 +37,7 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler, RemovableChannelHandl
     func streamClosed() {
         self.openStreams -= 1
         guard self.openStreams == 0 else { return }
-        if self.isEnding { self.close() } else { self.wait(self.limits.keepAlive) { $0.end() } }
+        if self.isEnding { self.goAway() } else { self.wait(self.limits.keepAlive) { $0.end() } }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -50,17 +51,20 @@ final class HTTP2ConnectionHandler: ChannelInboundHandler, RemovableChannelHandl
         context.close(promise: nil)
     }
 
-    /// Takes no further streams, and closes behind those that run.
+    /// Closes behind the streams that run. Until then others may come: at drain they are told so.
     private func end() {
-        guard !self.isEnding, let context = self.context else { return }
+        guard !self.isEnding else { return }
         self.isEnding = true
+        if self.openStreams == 0 { self.goAway() }
+    }
+
+    private func goAway() {
+        guard let context = self.context else { return }
         let goAway = HTTP2Frame.FramePayload.goAway(
             lastStreamID: self.lastStream, errorCode: .noError, opaqueData: nil)
         context.writeAndFlush(self.wrapOutboundOut(HTTP2Frame(streamID: .rootStream, payload: goAway)), promise: nil)
-        if self.openStreams == 0 { self.close() }
+        self.wait(self.limits.lingering) { $0.context?.close(promise: nil) }
     }
-
-    private func close() { self.wait(self.limits.lingering) { $0.context?.close(promise: nil) } }
 
     private func wait(_ time: TimeAmount, _ work: @escaping (HTTP2ConnectionHandler) -> Void) {
         self.timer?.cancel()
