@@ -104,8 +104,9 @@ final class TransportThread: Sendable {
 /// Carries an object that belongs to one transport thread through code that is checked for concurrency.
 ///
 /// Proof of `@unchecked Sendable`: the object is reachable only through ``value(on:)``, which traps on every other
-/// thread, and was made before any thread could reach it or on the thread itself. Elsewhere only its reference count
-/// is touched, which is atomic; what a last release destroys there no thread can reach any more.
+/// thread, and was made before any thread could reach it or on the thread itself. A thread is known by an identity that it
+/// writes itself and takes back before it ends, so whoever is given the same one later does not pass for it. Elsewhere only the
+/// object's reference count is touched, which is atomic; what a last release destroys there no thread can reach any more.
 struct ThreadConfined<Value: AnyObject>: @unchecked Sendable {
     private let object: Value
 

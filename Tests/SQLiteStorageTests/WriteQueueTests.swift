@@ -39,10 +39,10 @@ import Testing
     /// Whoever may wait least takes along all others.
     @Test func theEarliestEndTakesAll() {
         var queue = self.queue()
-        #expect(queue.admit(self.write(patience: .milliseconds(8)), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(patience: PendingWrite.endPatience), at: self.start) == .taken(wakes: true))
         let later = self.start + .milliseconds(1)
-        #expect(queue.admit(self.write(patience: .milliseconds(4)), at: later) == .taken(wakes: true))
-        #expect(queue.admit(self.write(patience: .milliseconds(4)), at: later) == .taken(wakes: false))
+        #expect(queue.admit(self.write(patience: PendingWrite.submissionPatience), at: later) == .taken(wakes: true))
+        #expect(queue.admit(self.write(patience: PendingWrite.submissionPatience), at: later) == .taken(wakes: false))
         #expect(self.next(queue, after: 4) == .wait(until: self.start + .milliseconds(5)))
         #expect(self.next(queue, after: 5) == .commit)
         #expect(queue.takeGroup().count == 3)
@@ -51,9 +51,9 @@ import Testing
 
     @Test func whatNobodyAwaitsWaitsForCompany() {
         var queue = self.queue()
-        #expect(queue.admit(self.write(patience: .milliseconds(100)), at: self.start) == .taken(wakes: true))
-        #expect(queue.admit(self.write(patience: .milliseconds(100)), at: self.start) == .taken(wakes: false))
-        let due = self.start + .milliseconds(100)
+        #expect(queue.admit(self.write(patience: PendingWrite.unawaited), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(patience: PendingWrite.unawaited), at: self.start) == .taken(wakes: false))
+        let due = self.start + PendingWrite.unawaited
         #expect(self.next(queue) == .wait(until: due))
         #expect(self.next(queue, after: 99) == .wait(until: due))
         #expect(self.next(queue, after: 100) == .commit)
@@ -138,7 +138,7 @@ import Testing
 
     @Test func stopsWhenAllIsWritten() {
         var queue = self.queue()
-        _ = queue.admit(self.write(patience: .milliseconds(100)), at: self.start)
+        _ = queue.admit(self.write(patience: PendingWrite.unawaited), at: self.start)
         queue.stop()
         #expect(queue.admit(self.write(), at: self.start) == .stopping)
         #expect(self.next(queue, owed: true) == .commit)

@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 
 /// From a create request to its job: a new one, or one that the request asks for again.
+/// What does not wait, and each branch that does, is kept out of line, so that little waits with a stream (decision 0010).
 struct JobAdmission: Sendable {
     let supervisor: JobSupervisor
     let keys: IdempotencyTable

@@ -18,6 +18,8 @@ import Storage
 /// 8. job: `Jobs/JobSupervisor.swift`; from here on it lives without its client
 /// 9. commit: the response's status is settled now, or once the upstream has answered
 /// 10. tail and encode: `Jobs/JobStreams.swift`, `Jobs/StreamDelivery.swift`, `Jobs/AnswerDelivery.swift`
+///
+/// What does not wait, and each branch that does, is kept out of line, so that little waits with a stream (decision 0010).
 struct JobHandler: Sendable {
     let admission: JobAdmission
     let streams: JobStreams

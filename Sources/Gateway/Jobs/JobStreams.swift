@@ -7,6 +7,7 @@ import Storage
 
 /// Follows jobs for clients: subscribes, brings an encoder to where the client stands, writes, and sees to what becomes of the job
 /// when the last one has gone.
+/// What does not wait, and each branch that does, is kept out of line, so that little waits with a stream (decision 0010).
 struct JobStreams: Sendable {
     let supervisor: JobSupervisor
     let deliveries: DeliveryRegistry

@@ -9,6 +9,7 @@ import Synchronization
 import Transport
 
 /// Starts jobs and knows all that run. A job lives in its driver, on a transport thread, whether or not anybody watches it.
+/// What starting a job does beside waiting is kept out of line (decision 0010).
 package final class JobSupervisor: Sendable {
     private let transport: any UpstreamTransport
     let budget: PayloadBudget
