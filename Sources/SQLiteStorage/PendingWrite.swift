@@ -13,8 +13,10 @@ struct PendingWrite: Sendable {
     let isFact: Bool
     /// How long it may wait for company: the earliest end of all that wait takes all of them.
     let patience: Duration
-    /// A later write of the same slot replaces this one.
+    /// A later write of the same slot replaces this one; until its patience ends, others commit without it.
     var slot: Slot?
+    /// The job whose end it is: what rides along of that job is written before it.
+    var ends: JobID?
     /// Runs on the writer's thread, in the group's transaction, and where one of the group fails once more, in a savepoint of its own.
     /// What it returns is called once the group is durable.
     let apply: @Sendable (Database) throws -> Committed
@@ -22,7 +24,7 @@ struct PendingWrite: Sendable {
     let fail: @Sendable (GatewayError) -> Void
 
     struct Slot: Hashable, Sendable {
-        enum Kind: Hashable, Sendable { case progress, usage, cancelOutcome }
+        enum Kind: CaseIterable, Hashable, Sendable { case progress, usage, cancelOutcome }
         let job: JobID
         let kind: Kind
     }
@@ -40,7 +42,7 @@ extension PendingWrite {
     ///   - then: called once it is durable, also when `completed` was told of a failure before.
     ///   - body: the write; its value is what `completed` is told.
     init<Value: Sendable>(
-        bytes: Int, isFact: Bool = false, patience: Duration = .zero, slot: Slot? = nil,
+        bytes: Int, isFact: Bool = false, patience: Duration = .zero, slot: Slot? = nil, ends: JobID? = nil,
         completed: StoreCompletion<Value>?, then: (@Sendable (Value) -> Void)? = nil,
         body: @escaping @Sendable (Database) throws -> Value
     ) {
@@ -49,6 +51,7 @@ extension PendingWrite {
         self.isFact = isFact
         self.patience = patience
         self.slot = slot
+        self.ends = ends
         self.apply = { db in
             let value = try body(db)
             return {

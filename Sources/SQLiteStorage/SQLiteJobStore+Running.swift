@@ -20,21 +20,20 @@ extension SQLiteJobStore {
     }
 
     private static func insert(_ submission: Submission, of job: JobID, _ db: Database) throws {
-        let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT number, finished_at IS NOT NULL AS is_over FROM job WHERE id = ?"),
-            arguments: [job.text])
-        guard let row else { throw self.noSuchJob }
-        guard try row.integer("is_over") == 0 else { throw GatewayError(.conflict, "The job is over.") }
         try db.cachedStatement(
             sql: """
-                INSERT INTO submission (job, attempt, image_index, upstream, submitted_at) VALUES (?, ?, ?, ?, ?)
+                INSERT INTO submission (job, attempt, image_index, upstream, submitted_at)
+                SELECT number, ?, ?, ?, ? FROM job WHERE id = ? AND finished_at IS NULL
                 ON CONFLICT DO NOTHING
                 """
         ).execute(arguments: [
-            try row.integer("number"), submission.attempt, submission.imageIndex, submission.upstream,
-            submission.at.milliseconds,
+            submission.attempt, submission.imageIndex, submission.upstream, submission.at.milliseconds, job.text,
         ])
-        guard db.changesCount == 1 else { throw GatewayError(.conflict, "This attempt was made already.") }
+        guard db.changesCount == 0 else { return }
+        let isOver = try Bool.fetchOne(
+            db.cachedStatement(sql: "SELECT finished_at IS NOT NULL FROM job WHERE id = ?"), arguments: [job.text])
+        guard let isOver else { throw self.noSuchJob }
+        throw GatewayError(.conflict, isOver ? "The job is over." : "This attempt was made already.")
     }
 
     package func handle(
@@ -162,7 +161,8 @@ extension SQLiteJobStore {
         self.writer.submit(
             PendingWrite(
                 bytes: ending.bytes, isFact: true,
-                patience: completed == nil ? PendingWrite.unawaited : PendingWrite.endPatience, completed: answer,
+                patience: completed == nil ? PendingWrite.unawaited : PendingWrite.endPatience, ends: job,
+                completed: answer,
                 then: { if $0.uploads > 0 { uploads.remove(job) } }
             ) { db in
                 try ending.apply(to: job, db)
@@ -202,32 +202,38 @@ private struct Ending: Sendable {
     var bytes: Int { self.terminal.utf8.count + 128 }
 
     func apply(to job: JobID, _ db: Database) throws -> Effect {
-        let row = try Row.fetchOne(
-            db.cachedStatement(
-                sql: "SELECT number, uploads, terminal, notify, principal, route, usage FROM job WHERE id = ?"),
-            arguments: [job.text])
-        guard let row else { throw SQLiteJobStore.noSuchJob }
-        if let winner = row.text("terminal") {
-            return Effect(outcome: .superseded(by: try StoredJSON.terminal(winner)), uploads: 0)
-        }
-        let number = try row.integer("number")
-        try db.cachedStatement(
-            sql: """
-                UPDATE job SET terminal = ?, finished_at = ?, stage = ?, progress = iif(?, 100, progress),
-                  prompts = iif(?, prompts, NULL), queue_position = NULL
-                WHERE number = ?
-                """
-        ).execute(arguments: [
-            self.terminal, self.at.milliseconds, self.stage.rawValue, self.stage == .completed, self.keepsPrompts,
-            number,
-        ])
+        guard let row = try self.update(job, db) else { return try Self.superseded(job, db) }
         try AccountRecords.book(
             UsageAccount.Sums(self.event, usage: try row.text("usage").map { try StoredJSON.usage($0) }),
             principal: row.text("principal"), route: try row.required("route"), at: self.at, db)
         if let endpoint = row.text("notify") {
             let message = WebhookMessage(id: WebhookMessage.newID(), endpoint: endpoint, job: job, dueAt: self.at)
-            try SQLiteJobStore.enqueue(message, job: number, db)
+            try SQLiteJobStore.enqueue(message, job: try row.integer("number"), db)
         }
         return Effect(outcome: .recorded, uploads: try row.integer("uploads"))
+    }
+
+    /// What is to be done for the job that ends; nil where none is left to end.
+    private func update(_ job: JobID, _ db: Database) throws -> Row? {
+        try Row.fetchAll(
+            db.cachedStatement(
+                sql: """
+                    UPDATE job SET terminal = ?, finished_at = ?, stage = ?, progress = iif(?, 100, progress),
+                      prompts = iif(?, prompts, NULL), queue_position = NULL
+                    WHERE id = ? AND terminal IS NULL
+                    RETURNING number, uploads, notify, principal, route, usage
+                    """),
+            arguments: [
+                self.terminal, self.at.milliseconds, self.stage.rawValue, self.stage == .completed, self.keepsPrompts,
+                job.text,
+            ]
+        ).first
+    }
+
+    private static func superseded(_ job: JobID, _ db: Database) throws -> Effect {
+        let winner = try String.fetchOne(
+            db.cachedStatement(sql: "SELECT terminal FROM job WHERE id = ?"), arguments: [job.text])
+        guard let winner else { throw SQLiteJobStore.noSuchJob }
+        return Effect(outcome: .superseded(by: try StoredJSON.terminal(winner)), uploads: 0)
     }
 }

@@ -140,13 +140,13 @@ extension StoreWriter {
     }
 
     private func commit(_ checkpoints: inout CheckpointPolicy) {
-        self.write(self.inbox.withLock { $0.queue.takeGroup() }, &checkpoints)
+        self.write(self.inbox.withLock { $0.queue.takeGroup(at: .now) }, &checkpoints)
     }
 
     /// Tries whether the disk has room again, with what was kept and some pages besides.
     private func retry(_ checkpoints: inout CheckpointPolicy) {
         self.checkpoint(&checkpoints)
-        let group = self.inbox.withLock { $0.queue.takeGroup() }
+        let group = self.inbox.withLock { $0.queue.takeGroup(at: .now) }
         self.write([Self.probe] + group, &checkpoints)
     }
 
@@ -198,7 +198,7 @@ extension StoreWriter {
         let waiting = self.inbox.withLock { inbox -> [PendingWrite]? in
             guard inbox.failure == nil else { return nil }
             inbox.failure = StorageFault.fatal(text).gatewayError
-            return inbox.queue.takeGroup()
+            return inbox.queue.takeAll()
         }
         guard let waiting else { return }
         self.hooks.onFatal("The job store \(self.path) failed and nothing more can be stored: \(text).")
@@ -208,7 +208,7 @@ extension StoreWriter {
     private func end() {
         let left = self.inbox.withLock { inbox in
             inbox.failure = inbox.failure ?? Self.closed
-            return inbox.queue.takeGroup()
+            return inbox.queue.takeAll()
         }
         for write in left { write.fail(Self.closed) }
         // A log that stays is read at the next start.

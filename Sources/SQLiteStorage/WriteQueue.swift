@@ -1,5 +1,5 @@
-/// What waits for the writer, as a state machine without clock or thread: bounds it, lets newer progress take the place
-/// of older, and says what the writer does next.
+/// What waits for the writer, as a state machine without clock or thread: bounds it, holds back what rides along, and says what
+/// the writer does next.
 struct WriteQueue {
     struct Limits: Sendable {
         /// Writes at once. Facts may use as much again.
@@ -32,10 +32,10 @@ struct WriteQueue {
     private(set) var isStopping = false
     private let limits: Limits
     private var writes: [PendingWrite] = []
-    private var slots: [PendingWrite.Slot: Int] = [:]
     private var bytes = 0
     /// When one of them has waited as long as it may.
-    private var due: ContinuousClock.Instant?
+    private var writesDue: ContinuousClock.Instant?
+    private var riding = RidingWrites()
     /// Facts that could not be written, oldest first.
     private var kept: [PendingWrite] = []
     private var keptBytes = 0
@@ -49,26 +49,37 @@ struct WriteQueue {
         self.lastActivity = now
     }
 
-    var count: Int { self.writes.count + self.kept.count }
+    var count: Int { self.writes.count + self.riding.count + self.kept.count }
+
+    private var due: ContinuousClock.Instant? {
+        guard let first = self.writesDue, let second = self.riding.due else { return self.writesDue ?? self.riding.due }
+        return min(first, second)
+    }
 
     mutating func admit(_ write: PendingWrite, at now: ContinuousClock.Instant) -> Admission {
         if self.isStopping { return .stopping }
-        if let slot = write.slot, let index = self.slots[slot] {
-            self.bytes += write.bytes - self.writes[index].bytes
-            self.writes[index] = write
-            return .taken(wakes: false)
-        }
+        if let slot = write.slot, self.riding.replace(slot, by: write) { return .taken(wakes: false) }
         let room = write.isFact ? 2 : 1
         guard self.count < self.limits.count * room,
-            self.bytes + self.keptBytes + write.bytes <= self.limits.bytes * room
+            self.bytes + self.riding.bytes + self.keptBytes + write.bytes <= self.limits.bytes * room
         else { return .overloaded }
-        if let slot = write.slot { self.slots[slot] = self.writes.count }
+        let end = now + write.patience
+        let wakes = self.due.map { end < $0 } ?? true
+        if let slot = write.slot {
+            self.riding.add(write, slot, until: end)
+        } else {
+            self.append(write, until: end)
+        }
+        return .taken(wakes: wakes)
+    }
+
+    private mutating func append(_ write: PendingWrite, until end: ContinuousClock.Instant) {
+        if let job = write.ends {
+            for earlier in self.riding.take(job) { self.append(earlier, until: end) }
+        }
         self.writes.append(write)
         self.bytes += write.bytes
-        let end = now + write.patience
-        if let due = self.due, due <= end { return .taken(wakes: false) }
-        self.due = end
-        return .taken(wakes: true)
+        self.writesDue = self.writesDue.map { min($0, end) } ?? end
     }
 
     /// - Parameters:
@@ -78,7 +89,7 @@ struct WriteQueue {
         at now: ContinuousClock.Instant, checkpointIsDue: Bool, checkpointIsOwed: Bool
     ) -> Step {
         if checkpointIsDue { return .checkpoint }
-        if self.isStopping, !self.writes.isEmpty { return .commit }
+        if self.isStopping, !self.writes.isEmpty || self.riding.count > 0 { return .commit }
         if self.isStopping { return self.kept.isEmpty || self.hadLastTry ? .stop : .retry }
         if let due = self.due, due <= now { return .commit }
         if let retryAt = self.retryAt, retryAt <= now { return .retry }
@@ -87,15 +98,21 @@ struct WriteQueue {
         return .wait(until: [self.due, self.retryAt, idle].compactMap { $0 }.min())
     }
 
-    /// All that waits, what was kept first.
-    mutating func takeGroup() -> [PendingWrite] {
+    /// What is written next, what was kept first: all that waits, but for what rides along and may still wait.
+    mutating func takeGroup(at now: ContinuousClock.Instant) -> [PendingWrite] {
+        if let due = self.riding.due, due > now, !self.isStopping { return self.takeAwaited() }
+        return self.takeAll()
+    }
+
+    mutating func takeAll() -> [PendingWrite] { self.takeAwaited() + self.riding.takeAll() }
+
+    private mutating func takeAwaited() -> [PendingWrite] {
         let group = self.kept + self.writes
         self.kept.removeAll()
         self.keptBytes = 0
         self.writes.removeAll(keepingCapacity: true)
-        self.slots.removeAll(keepingCapacity: true)
         self.bytes = 0
-        self.due = nil
+        self.writesDue = nil
         return group
     }
 

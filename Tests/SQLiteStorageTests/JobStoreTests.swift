@@ -104,6 +104,8 @@ import Testing
             store.record(.usage(Usage(totalTokens: 2)), of: job.id, at: Samples.now)
             store.record(.cancelOutcome("pending"), of: job.id, at: Samples.now)
             fixture.commits.openGate()
+            // What is held back is taken before this asks for more.
+            await store.waitForNothingWaiting()
             try await store.submitting(
                 Submission(upstream: "a", attempt: 1, imageIndex: 0, at: Samples.now), of: job.id)
 

@@ -200,6 +200,11 @@ extension SQLiteJobStore {
     func waitForWaiting(_ count: Int) async {
         while self.writer.waitingCount < count { await Task.yield() }
     }
+
+    /// Waits until a commit has taken all that waited.
+    func waitForNothingWaiting() async {
+        while self.writer.waitingCount > 0 { await Task.yield() }
+    }
 }
 
 extension GatewayError.Code {

@@ -12,10 +12,12 @@ import Testing
     }
 
     private func write(
-        bytes: Int = 0, isFact: Bool = false, patience: Duration = .zero, slot: PendingWrite.Slot? = nil
+        bytes: Int = 0, isFact: Bool = false, patience: Duration = .zero, slot: PendingWrite.Slot? = nil,
+        ends: JobID? = nil
     ) -> PendingWrite {
         PendingWrite(
-            bytes: bytes, isFact: isFact, patience: patience, slot: slot, completed: nil as StoreCompletion<Void>?
+            bytes: bytes, isFact: isFact, patience: patience, slot: slot, ends: ends,
+            completed: nil as StoreCompletion<Void>?
         ) { _ in }
     }
 
@@ -32,7 +34,7 @@ import Testing
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: false), "the writer is awake")
         #expect(self.next(queue) == .commit)
-        #expect(queue.takeGroup().count == 2)
+        #expect(queue.takeAll().count == 2)
         #expect(self.next(queue) == .wait(until: nil))
     }
 
@@ -45,7 +47,7 @@ import Testing
         #expect(queue.admit(self.write(patience: PendingWrite.submissionPatience), at: later) == .taken(wakes: false))
         #expect(self.next(queue, after: 4) == .wait(until: self.start + .milliseconds(5)))
         #expect(self.next(queue, after: 5) == .commit)
-        #expect(queue.takeGroup().count == 3)
+        #expect(queue.takeAll().count == 3)
         #expect(self.next(queue, after: 8) == .wait(until: nil))
     }
 
@@ -59,7 +61,7 @@ import Testing
         #expect(self.next(queue, after: 100) == .commit)
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
         #expect(self.next(queue) == .commit)
-        #expect(queue.takeGroup().count == 3)
+        #expect(queue.takeAll().count == 3)
     }
 
     @Test func newerProgressTakesThePlaceOfOlder() {
@@ -72,7 +74,7 @@ import Testing
             #expect(queue.admit(self.write(patience: patience, slot: slot), at: self.start) == .taken(wakes: false))
         }
         #expect(queue.admit(self.write(patience: patience, slot: other), at: self.start) == .taken(wakes: false))
-        #expect(queue.takeGroup().count == 2)
+        #expect(queue.takeAll().count == 2)
     }
 
     @Test func boundsHoldAndFactsHaveTwiceTheRoom() {
@@ -87,21 +89,21 @@ import Testing
         #expect(byBytes.admit(self.write(bytes: 1700), at: self.start) == .taken(wakes: true))
         #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .overloaded)
         #expect(byBytes.admit(self.write(bytes: 1700, isFact: true), at: self.start) == .taken(wakes: false))
-        _ = byBytes.takeGroup()
+        _ = byBytes.takeAll()
         #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .taken(wakes: true))
     }
 
     @Test func whatAFaultLeftIsTriedAgainFirst() {
         var queue = self.queue()
         _ = queue.admit(self.write(bytes: 1, isFact: true), at: self.start)
-        let group = queue.takeGroup()
+        let group = queue.takeAll()
         queue.keep(group, at: self.start)
         #expect(queue.count == 1)
         #expect(self.next(queue) == .wait(until: self.start + WriteQueue.retryDelay))
         #expect(self.next(queue, after: 1000) == .retry)
         _ = queue.admit(self.write(bytes: 2), at: self.start)
         #expect(self.next(queue) == .commit)
-        #expect(queue.takeGroup().map(\.bytes) == [257, 258])
+        #expect(queue.takeAll().map(\.bytes) == [257, 258])
         queue.committed(at: self.start)
         #expect(self.next(queue, after: 5000) == .wait(until: nil))
     }
@@ -109,7 +111,7 @@ import Testing
     @Test func keptWritesCountAgainstTheBound() {
         var queue = self.queue(count: 1)
         _ = queue.admit(self.write(isFact: true), at: self.start)
-        queue.keep(queue.takeGroup(), at: self.start)
+        queue.keep(queue.takeAll(), at: self.start)
         #expect(queue.admit(self.write(), at: self.start) == .overloaded)
     }
 
@@ -130,10 +132,57 @@ import Testing
         queue.keep([self.write(isFact: true)], at: self.start)
         queue.stop()
         #expect(self.next(queue) == .retry)
-        let group = queue.takeGroup()
+        let group = queue.takeAll()
         #expect(group.count == 1)
         queue.keep(group, at: self.start)
         #expect(self.next(queue, after: 5000) == .stop)
+    }
+
+    /// Others commit without what rides along, until its time has come.
+    @Test func whatRidesAlongIsHeldBack() {
+        var queue = self.queue(count: 8)
+        let slot = PendingWrite.Slot(job: JobID(), kind: .progress)
+        let patience = PendingWrite.unawaited
+        #expect(
+            queue.admit(self.write(bytes: 1, patience: patience, slot: slot), at: self.start) == .taken(wakes: true))
+        #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
+        #expect(queue.takeGroup(at: self.start).count == 1)
+        #expect(queue.count == 1)
+        #expect(self.next(queue, after: 99) == .wait(until: self.start + patience))
+        let newer = self.write(bytes: 2, patience: patience, slot: slot)
+        #expect(queue.admit(newer, at: self.start + .milliseconds(99)) == .taken(wakes: false))
+        #expect(self.next(queue, after: 100) == .commit)
+        #expect(queue.takeGroup(at: self.start + patience).map(\.bytes) == [258])
+        #expect(self.next(queue, after: 100) == .wait(until: nil))
+    }
+
+    /// A job's end takes along what its job has riding, in its order, and nothing of other jobs.
+    @Test func anEndTakesWhatItsJobHasRiding() {
+        var queue = self.queue(count: 8)
+        let (job, other) = (JobID(), JobID())
+        for (bytes, slot) in [
+            (1, PendingWrite.Slot(job: job, kind: .usage)), (2, PendingWrite.Slot(job: other, kind: .progress)),
+            (3, PendingWrite.Slot(job: job, kind: .progress)),
+        ] {
+            _ = queue.admit(self.write(bytes: bytes, patience: PendingWrite.unawaited, slot: slot), at: self.start)
+        }
+        _ = queue.admit(self.write(bytes: 4, ends: job), at: self.start)
+        #expect(queue.takeGroup(at: self.start).map(\.bytes) == [257, 259, 260])
+        #expect(self.next(queue) == .wait(until: self.start + PendingWrite.unawaited))
+        _ = queue.admit(self.write(bytes: 5, ends: other), at: self.start)
+        #expect(queue.takeGroup(at: self.start).map(\.bytes) == [258, 261])
+        #expect(self.next(queue) == .wait(until: nil))
+        #expect(queue.count == 0)
+    }
+
+    @Test func aStopTakesWhatRidesAlong() {
+        var queue = self.queue()
+        let slot = PendingWrite.Slot(job: JobID(), kind: .progress)
+        _ = queue.admit(self.write(patience: PendingWrite.unawaited, slot: slot), at: self.start)
+        queue.stop()
+        #expect(self.next(queue) == .commit)
+        #expect(queue.takeGroup(at: self.start).count == 1)
+        #expect(self.next(queue) == .stop)
     }
 
     @Test func stopsWhenAllIsWritten() {
@@ -142,7 +191,7 @@ import Testing
         queue.stop()
         #expect(queue.admit(self.write(), at: self.start) == .stopping)
         #expect(self.next(queue, owed: true) == .commit)
-        _ = queue.takeGroup()
+        _ = queue.takeAll()
         #expect(self.next(queue, owed: true) == .stop)
     }
 

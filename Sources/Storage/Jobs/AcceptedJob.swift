@@ -96,7 +96,7 @@ package struct Submission: Hashable, Sendable {
     }
 }
 
-/// What rides along with the next commit. Of progress, usage and cancel outcome only the newest is written.
+/// What nobody waits for: written within a tenth of a second. Of progress, usage and cancel outcome only the newest is.
 package enum JobUpdate: Sendable {
     case progress(JobProgress)
     /// Its payload is in the image store; its URL is signed anew when asked for. Neither is stored.

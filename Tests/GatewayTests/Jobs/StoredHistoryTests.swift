@@ -84,10 +84,13 @@ import Testing
             let id = try await jobs.accept(owner: "alice")
             let progress = JobProgress(stage: .generating, progress: 42, message: "half way", queuePosition: 3)
             jobs.store.record(.progress(progress), of: id, at: StoredJobs.now)
-            // A later write carries it along.
-            _ = try await jobs.accept(owner: "bob")
-            let page = try await self.supervisor(jobs).history(HistoryQuery(scope: .principal("alice")))
-            let snapshot = try #require(page.jobs.first?.snapshot)
+            // Written a moment later.
+            let supervisor = self.supervisor(jobs)
+            var snapshot: JobSnapshot
+            repeat {
+                let page = try await supervisor.history(HistoryQuery(scope: .principal("alice")))
+                snapshot = try #require(page.jobs.first?.snapshot)
+            } while snapshot.progress == 0
             #expect(snapshot.stage == .generating && snapshot.progress == 42 && snapshot.message == "half way")
             #expect(snapshot.queuePosition == 3 && snapshot.terminal == nil)
         }
