@@ -109,7 +109,11 @@ package struct GatewayServer: Sendable {
         if let sender = core.webhooks { services.append(sender) }
         services += [core.credentials.directory, core.credentials.issuers]
         services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
-        self.services = services + [admin, main, reload, drain]
+        services += [
+            ListenerService(address: adminListen, key: "admin.listen", server: admin),
+            ListenerService(address: listen, key: "server.listen", server: main),
+        ]
+        self.services = services + [reload, drain]
         self.tokens = core.credentials.directory
         self.recovery = options.jobStore.map { jobs in
             JobRecovery(

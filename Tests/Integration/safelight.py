@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -15,15 +16,20 @@ BINARY = pathlib.Path(os.environ.get("SAFELIGHT_BINARY", ROOT / ".build/debug/sa
 
 
 def free_ports(count):
-    """Different ones: all are held until the last is found."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Different ones that nobody listens on, and that the kernel gives to no connection before they are used."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    free = []
+    for port in random.sample(range(max(1024, lowest - 16_384), lowest), 1024):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                free.append(port)
+            except OSError:
+                continue
+        if len(free) == count:
+            return free
+    raise RuntimeError("no free ports")
 
 
 def free_port():

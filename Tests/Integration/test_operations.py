@@ -36,6 +36,17 @@ def test_stop_under_load(serve):
     print(f"\n{count} streams completed; not ready after {unready * 1000:.0f} ms, ended after {time.monotonic() - began:.1f} s")
 
 
+def test_a_taken_address_is_named(serve):
+    """Of two listeners: which could not, and why."""
+    first = serve(SIMULATED, [ROUTE])
+    for key, port in (("server", first.port), ("admin", first.admin_port)):
+        second = serve(SIMULATED, [ROUTE], waits=False, **{key: {"listen": f"127.0.0.1:{port}"}})
+        wait_until(lambda: second.ended() is not None, 10, "the end")
+        last = second.log.read_text().splitlines()[-1]
+        assert second.ended() == 1
+        assert last == f"safelight: cannot listen on 127.0.0.1:{port} ({key}.listen): Address already in use."
+
+
 def test_reloads_under_load(serve):
     """E3: no request fails, the new route is there, jobs keep the route they began with."""
     reloads = 100 if SOAK else 10
