@@ -6,6 +6,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 
 import gateways
 
@@ -107,7 +108,7 @@ def told(command: list) -> list:
     done = subprocess.run(gateways.pinned(1, command), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"ticks ended with {done.returncode}: {done.stderr[-500:]}")
-    return done.stdout.split()
+    return done.stdout.splitlines()[-1].split()
 
 
 def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int = 3):
@@ -135,29 +136,49 @@ def added_delay(folder, binary: str, count: int, seconds: int = 8, rounds: int =
     print(f"  safelight - nginx: p50 {ours['p50'] - theirs['p50']:+.2f} ms, p99 {ours['p99'] - theirs['p99']:+.2f} ms")
 
 
-def event_cost(folder, binary: str, many: int, few: int = 10, seconds: int = 6):
-    """The same events a second on few streams and on many: what the others that are open add to an event."""
+def event_cost(folder, binary: str, many: int, few: int = 10, seconds: int = 6, quiet: int = 4, rounds: int = 3):
+    """The same events a second on few streams and on many: what the others that are open add to an event, beside what they cost anyway."""
     ticks, target = compiled(folder), gateways.free_port()
     raise_limit()
-    costs = {}
-    for count in (few, many):
-        costs[count] = []
-        for _ in range(3):
+    costs = {few: [], many: []}
+    for _ in range(rounds):
+        for count, rows in costs.items():
             process, port = gateways.safelight(folder, 0, target, binary)
             try:
-                before = process.cpu_seconds()
-                command = [str(ticks), str(target), str(port), str(count)]
-                # It ends before an event comes, and says so.
-                subprocess.run(gateways.pinned(1, command + ["0", "1"]), capture_output=True)
-                start = (process.cpu_seconds() - before) / count
-                before = process.cpu_seconds()
-                told(command + [str(seconds), str(many)])
-                spent = process.cpu_seconds() - before - start * count
-                costs[count].append((spent / ((seconds + 2) * many), start))
+                rows.append(_event_cost(process, [str(ticks), str(target), str(port), str(count)], many, seconds, quiet, count))
             finally:
                 process.stop()
-    cost = {count: [statistics.median(row[part] for row in rows) for part in (0, 1)] for count, rows in costs.items()}
-    print(f"\nCost of an event, {many} a second (3 rounds, medians; derived progress, one event a second and stream, included)")
-    for count, (event, start) in cost.items():
-        print(f"  {count:5} streams: {event * 1e6:6.1f} us an event, {start * 1e6:6.0f} us a start")
+    cost = {count: [statistics.median(row[part] for row in rows) for part in range(3)] for count, rows in costs.items()}
+    print(f"\nCost of an event, {many} a second ({rounds} rounds, medians)")
+    for count, (event, start, idle) in cost.items():
+        print(
+            f"  {count:5} streams: {event * 1e6:6.1f} us an event beside {idle:.1%} of a processor that they take without any, "
+            f"{start * 1e6:6.0f} us a start")
     print(f"  {many} against {few}: event {cost[many][0] / cost[few][0]:.2f} x, start {cost[many][1] / cost[few][1]:.2f} x")
+
+
+def _event_cost(process, command: list, rate: int, seconds: int, quiet: int, count: int) -> tuple:
+    """Processor seconds for an event and for a start, and the share of a processor that the open streams take."""
+    before = process.cpu_seconds()
+    with subprocess.Popen(
+        gateways.pinned(1, command + [str(seconds), str(rate), str(quiet)]), stdout=subprocess.PIPE, text=True
+    ) as load:
+        _expect(load, "open")
+        start = (process.cpu_seconds() - before) / count
+        time.sleep(1)
+        idle = _share(process, quiet - 2)
+        _expect(load, "begun")
+        time.sleep(2)
+        return (_share(process, seconds - 1) - idle) / rate, start, idle
+
+
+def _share(process, seconds: float) -> float:
+    before, began = process.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (process.cpu_seconds() - before) / (time.monotonic() - began)
+
+
+def _expect(load, word: str):
+    said = load.stdout.readline().strip()
+    if said != word:
+        sys.exit(f"ticks said {said!r} in place of {word!r}")

@@ -1,9 +1,10 @@
 // How much later a small event arrives through a gateway: upstream and clients in one thread, so that one clock stamps and reads.
 //
-//   ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS [EVENTS_PER_SECOND]
+//   ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS [EVENTS_PER_SECOND [QUIET_SECONDS]]
 //
-// Opens STREAMS streams through the gateway, sends the events on one after the other, evenly spread over the second (as many as there
-// are streams, unless told otherwise), and prints `events N p50 MS p99 MS max MS`. GATEWAY_PORT equal to UPSTREAM_PORT measures without a gateway.
+// Opens STREAMS streams through the gateway, prints `open`, says nothing for QUIET_SECONDS, prints `begun`, sends the events on one after
+// the other, evenly spread over the second (as many as there are streams, unless told otherwise), and prints `events N p50 MS p99 MS max MS`.
+// GATEWAY_PORT equal to UPSTREAM_PORT measures without a gateway.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -175,11 +176,13 @@ static int ascending(const void *left, const void *right) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 5 && count != 6) return fprintf(stderr, "usage: ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS [EVENTS_PER_SECOND]\n"), 2;
+    if (count < 5 || count > 7)
+        return fprintf(stderr, "usage: ticks UPSTREAM_PORT GATEWAY_PORT STREAMS SECONDS [EVENTS_PER_SECOND [QUIET_SECONDS]]\n"), 2;
     int upstream_port = atoi(arguments[1]), gateway_port = atoi(arguments[2]);
     streams = atoi(arguments[3]);
     int seconds = atoi(arguments[4]);
-    rate = count == 6 ? atoi(arguments[5]) : streams;
+    rate = count >= 6 ? atoi(arguments[5]) : streams;
+    int64_t quiet = count == 7 ? atoi(arguments[6]) * (int64_t)1000000 : 0;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
@@ -197,15 +200,22 @@ int main(int count, char **arguments) {
     timerfd_settime(timer, 0, &every, NULL);
     watch(TIMER, timer);
 
-    int64_t begin = 0, done = 0, give_up = microseconds() + 30000000;
+    int64_t begin = 0, silent_from = 0, done = 0, give_up = microseconds() + 30000000;
     struct epoll_event events[256];
     for (;;) {
         while (opened < streams && opened - answered < WINDOW) open_client(gateway_port);
-        if (begin == 0 && answered >= streams && upstream_count >= streams) {
+        if (silent_from == 0 && answered >= streams && upstream_count >= streams) {
+            silent_from = microseconds();
+            puts("open");
+            fflush(stdout);
+        }
+        if (begin == 0 && silent_from != 0 && microseconds() >= silent_from + quiet) {
             begin = microseconds();
             measure_from = begin + FIRST_SECONDS * 1000000;
+            puts("begun");
+            fflush(stdout);
         }
-        if (begin == 0 && microseconds() > give_up) return fprintf(stderr, "streams did not open\n"), 1;
+        if (silent_from == 0 && microseconds() > give_up) return fprintf(stderr, "streams did not open\n"), 1;
         if (begin != 0 && microseconds() > measure_from + (int64_t)seconds * 1000000) break;
         int ready = epoll_wait(poll_descriptor, events, 256, 1000);
         for (int index = 0; index < ready; index++) {
