@@ -169,7 +169,12 @@ def _event_cost(process, command: list, rate: int, seconds: int, quiet: int, cou
         idle = _share(process, quiet - 2)
         _expect(load, "begun")
         time.sleep(2)
-        return (_share(process, seconds - 1) - idle) / rate, start, idle
+        busy = _share(process, seconds - 1)
+        # Its last words; closed before them, it would die of them.
+        load.communicate()
+    if load.returncode:
+        sys.exit(f"ticks ended with {load.returncode}")
+    return (busy - idle) / rate, start, idle
 
 
 def _share(process, seconds: float) -> float:

@@ -110,8 +110,8 @@ package struct GatewayServer: Sendable {
         services += [core.credentials.directory, core.credentials.issuers]
         services.append(MemoryTrimmer(budget: core.budget, clock: options.clock))
         services += [
-            ListenerService(address: adminListen, key: "admin.listen", server: admin),
-            ListenerService(address: listen, key: "server.listen", server: main),
+            ListenerService(admin, at: adminListen, of: options.adminListen == nil ? "admin.listen" : "--admin"),
+            ListenerService(main, at: listen, of: options.listen == nil ? "server.listen" : "--listen"),
         ]
         self.services = services + [reload, drain]
         self.tokens = core.credentials.directory

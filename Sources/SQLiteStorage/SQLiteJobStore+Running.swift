@@ -213,7 +213,7 @@ private struct Ending: Sendable {
         return Effect(outcome: .recorded, uploads: try row.integer("uploads"))
     }
 
-    /// What is to be done for the job that ends; nil where none is left to end.
+    /// What is to be done for the job that ends; nil where none is left to end. All rows of one: the statement has to run to its end.
     private func update(_ job: JobID, _ db: Database) throws -> Row? {
         try Row.fetchAll(
             db.cachedStatement(

@@ -46,7 +46,9 @@ struct SimulateCommand: AsyncParsableCommand {
             Terminal.print("The simulator listens on http://\(self.listen.host):\(address.port ?? self.listen.port)\n")
         }
         let group = ServiceGroup(
-            configuration: .init(services: [simulator], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+            configuration: .init(
+                services: [ListenerService(simulator, at: self.listen, of: "--listen")],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         do {
             try await group.run()
         } catch {

@@ -34,10 +34,7 @@ enum Terminal {
 
     /// One line about what ended a command. System errors come with the name of a function that means nothing to a user.
     static func describe(_ error: any Error) -> String {
-        guard let error = error as? IOError else { return "\(error)" }
-        let reason = String(cString: strerror(error.errnoCode))
-        return error.errnoCode == EADDRINUSE || error.errnoCode == EADDRNOTAVAIL || error.errnoCode == EACCES
-            ? "it cannot listen there: \(reason)." : "\(reason)."
+        (error as? IOError).map { "\(String(cString: strerror($0.errnoCode)))." } ?? "\(error)"
     }
 
     private static func write(_ text: String, to descriptor: Int32) {

@@ -4,7 +4,7 @@ package import NIOCore
 /// Carries calls to upstreams. The gateway knows upstreams only through this protocol, so tests can put another in its place.
 package protocol UpstreamTransport: Sendable {
     /// Opens a session on one transport thread. Every callback of `receiver` comes on that thread, one at a time, until
-    /// ``UpstreamSession/close()``.
+    /// ``UpstreamSession/close()``, and none before something is asked of the session.
     func open(_ receiver: any UpstreamReceiver) -> any UpstreamSession
 }
 

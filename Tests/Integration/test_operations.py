@@ -9,7 +9,7 @@ import threading
 import time
 
 from conftest import SOAK, UNIFIED, routed
-from safelight import Server, Stream, post, wait_until
+from safelight import Process, Server, Stream, post, wait_until
 from test_restart import ASYNC, DURABLE, finished
 
 SIMULATED = {"darkroom": {"provider": "openai-images", "base_url": "simulator:"}}
@@ -36,15 +36,20 @@ def test_stop_under_load(serve):
     print(f"\n{count} streams completed; not ready after {unready * 1000:.0f} ms, ended after {time.monotonic() - began:.1f} s")
 
 
-def test_a_taken_address_is_named(serve):
-    """Of two listeners: which could not, and why."""
+def test_a_taken_address_is_named(serve, tmp_path):
+    """Of two listeners: which could not, why, and where it is configured."""
     first = serve(SIMULATED, [ROUTE])
-    for key, port in (("server", first.port), ("admin", first.admin_port)):
+    for key, option, port in (("server", "--listen", first.port), ("admin", "--admin", first.admin_port)):
         second = serve(SIMULATED, [ROUTE], waits=False, **{key: {"listen": f"127.0.0.1:{port}"}})
-        wait_until(lambda: second.ended() is not None, 10, "the end")
-        last = second.log.read_text().splitlines()[-1]
-        assert second.ended() == 1
-        assert last == f"safelight: cannot listen on 127.0.0.1:{port} ({key}.listen): Address already in use."
+        third = serve(SIMULATED, [ROUTE], waits=False)
+        third.stop()
+        given = Process(["serve", "--config", str(third.config_path), option, f"127.0.0.1:{port}"], third.config_path.parent)
+        drawing = Process(["simulate", "--listen", f"127.0.0.1:{port}"], tmp_path)
+        for process, source in ((second, f"{key}.listen"), (given, option), (drawing, "--listen")):
+            wait_until(lambda: process.ended() is not None, 10, "the end")
+            last = process.log.read_text().splitlines()[-1]
+            assert process.ended() == 1
+            assert last == f"safelight: cannot listen on 127.0.0.1:{port} ({source}): Address already in use."
 
 
 def test_reloads_under_load(serve):

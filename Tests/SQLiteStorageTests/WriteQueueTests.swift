@@ -34,7 +34,7 @@ import Testing
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: false), "the writer is awake")
         #expect(self.next(queue) == .commit)
-        #expect(queue.takeAll().count == 2)
+        #expect(queue.takeGroup(at: self.start).count == 2)
         #expect(self.next(queue) == .wait(until: nil))
     }
 
@@ -47,7 +47,7 @@ import Testing
         #expect(queue.admit(self.write(patience: PendingWrite.submissionPatience), at: later) == .taken(wakes: false))
         #expect(self.next(queue, after: 4) == .wait(until: self.start + .milliseconds(5)))
         #expect(self.next(queue, after: 5) == .commit)
-        #expect(queue.takeAll().count == 3)
+        #expect(queue.takeGroup(at: self.start).count == 3)
         #expect(self.next(queue, after: 8) == .wait(until: nil))
     }
 
@@ -61,7 +61,7 @@ import Testing
         #expect(self.next(queue, after: 100) == .commit)
         #expect(queue.admit(self.write(), at: self.start) == .taken(wakes: true))
         #expect(self.next(queue) == .commit)
-        #expect(queue.takeAll().count == 3)
+        #expect(queue.takeGroup(at: self.start).count == 3)
     }
 
     @Test func newerProgressTakesThePlaceOfOlder() {
@@ -74,7 +74,7 @@ import Testing
             #expect(queue.admit(self.write(patience: patience, slot: slot), at: self.start) == .taken(wakes: false))
         }
         #expect(queue.admit(self.write(patience: patience, slot: other), at: self.start) == .taken(wakes: false))
-        #expect(queue.takeAll().count == 2)
+        #expect(queue.takeGroup(at: self.start + patience).count == 2)
     }
 
     @Test func boundsHoldAndFactsHaveTwiceTheRoom() {
@@ -89,21 +89,21 @@ import Testing
         #expect(byBytes.admit(self.write(bytes: 1700), at: self.start) == .taken(wakes: true))
         #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .overloaded)
         #expect(byBytes.admit(self.write(bytes: 1700, isFact: true), at: self.start) == .taken(wakes: false))
-        _ = byBytes.takeAll()
+        _ = byBytes.takeGroup(at: self.start)
         #expect(byBytes.admit(self.write(bytes: 1), at: self.start) == .taken(wakes: true))
     }
 
     @Test func whatAFaultLeftIsTriedAgainFirst() {
         var queue = self.queue()
         _ = queue.admit(self.write(bytes: 1, isFact: true), at: self.start)
-        let group = queue.takeAll()
+        let group = queue.takeGroup(at: self.start)
         queue.keep(group, at: self.start)
         #expect(queue.count == 1)
         #expect(self.next(queue) == .wait(until: self.start + WriteQueue.retryDelay))
         #expect(self.next(queue, after: 1000) == .retry)
         _ = queue.admit(self.write(bytes: 2), at: self.start)
         #expect(self.next(queue) == .commit)
-        #expect(queue.takeAll().map(\.bytes) == [257, 258])
+        #expect(queue.takeGroup(at: self.start).map(\.bytes) == [257, 258])
         queue.committed(at: self.start)
         #expect(self.next(queue, after: 5000) == .wait(until: nil))
     }
@@ -111,7 +111,7 @@ import Testing
     @Test func keptWritesCountAgainstTheBound() {
         var queue = self.queue(count: 1)
         _ = queue.admit(self.write(isFact: true), at: self.start)
-        queue.keep(queue.takeAll(), at: self.start)
+        queue.keep(queue.takeGroup(at: self.start), at: self.start)
         #expect(queue.admit(self.write(), at: self.start) == .overloaded)
     }
 
@@ -132,7 +132,7 @@ import Testing
         queue.keep([self.write(isFact: true)], at: self.start)
         queue.stop()
         #expect(self.next(queue) == .retry)
-        let group = queue.takeAll()
+        let group = queue.takeGroup(at: self.start)
         #expect(group.count == 1)
         queue.keep(group, at: self.start)
         #expect(self.next(queue, after: 5000) == .stop)
@@ -156,7 +156,7 @@ import Testing
         #expect(self.next(queue, after: 100) == .wait(until: nil))
     }
 
-    /// A job's end takes along what its job has riding, in its order, and nothing of other jobs.
+    /// A job's end takes along what its job has riding, before it, and nothing of other jobs.
     @Test func anEndTakesWhatItsJobHasRiding() {
         var queue = self.queue(count: 8)
         let (job, other) = (JobID(), JobID())
@@ -167,7 +167,7 @@ import Testing
             _ = queue.admit(self.write(bytes: bytes, patience: PendingWrite.unawaited, slot: slot), at: self.start)
         }
         _ = queue.admit(self.write(bytes: 4, ends: job), at: self.start)
-        #expect(queue.takeGroup(at: self.start).map(\.bytes) == [257, 259, 260])
+        #expect(queue.takeGroup(at: self.start).map(\.bytes) == [259, 257, 260])
         #expect(self.next(queue) == .wait(until: self.start + PendingWrite.unawaited))
         _ = queue.admit(self.write(bytes: 5, ends: other), at: self.start)
         #expect(queue.takeGroup(at: self.start).map(\.bytes) == [258, 261])
@@ -191,7 +191,7 @@ import Testing
         queue.stop()
         #expect(queue.admit(self.write(), at: self.start) == .stopping)
         #expect(self.next(queue, owed: true) == .commit)
-        _ = queue.takeAll()
+        _ = queue.takeGroup(at: self.start)
         #expect(self.next(queue, owed: true) == .stop)
     }
 

@@ -1,29 +1,35 @@
 import Glibc
 import NIOCore
-import ServiceLifecycle
+package import ServiceLifecycle
 
-/// A server that says where it could not listen: there are two, and system errors come with the name of a function that means
+/// A server that says where it could not listen: there may be two, and system errors come with the name of a function that means
 /// nothing to an operator.
-struct ListenerService: Service {
-    let address: ListenAddress
-    /// In `routes.json`.
-    let key: String
-    let server: any Service
+package struct ListenerService: Service {
+    private let address: ListenAddress
+    private let source: String
+    private let server: any Service
 
-    func run() async throws {
+    /// - Parameter source: where an operator finds the address: a key of `routes.json`, or an option.
+    package init(_ server: any Service, at address: ListenAddress, of source: String) {
+        self.server = server
+        self.address = address
+        self.source = source
+    }
+
+    package func run() async throws {
         do {
             try await self.server.run()
         } catch let error as IOError {
             let reason = String(cString: strerror(error.errnoCode))
-            throw ListenerError(address: self.address, key: self.key, reason: reason)
+            throw ListenerError(address: self.address, source: self.source, reason: reason)
         }
     }
 }
 
-struct ListenerError: Error, CustomStringConvertible {
+private struct ListenerError: Error, CustomStringConvertible {
     let address: ListenAddress
-    let key: String
+    let source: String
     let reason: String
 
-    var description: String { "cannot listen on \(self.address) (\(self.key)): \(self.reason)." }
+    var description: String { "cannot listen on \(self.address) (\(self.source)): \(self.reason)." }
 }

@@ -11,12 +11,13 @@ import Transport
 /// the pieces of a response go from libcurl's callback through decoder, exchange and assembler into the log without a change of
 /// thread.
 ///
-/// Proof of `@unchecked Sendable`: `init` and `start` touch the stored `var`s on the thread that makes the driver. Until `start`
-/// ends nobody else does: what it performs of the beginning asks nobody for an answer, and the session it opens calls nothing
-/// until something is asked of it, which its queue orders behind `start`. From then on they are touched on the session's
-/// thread alone: its callbacks come there, and whatever comes from another thread (the beginning, commands, a change of the place
-/// at the upstream, the answers of memory, image store and job store) goes there through that queue. What other threads read of
-/// the driver, `job` and `environment`, never changes, and the last release touches nothing that another thread could reach.
+/// Proof of `@unchecked Sendable`: `init` and `start` touch the stored `var`s on the thread that makes the driver, and only before
+/// anybody else can: what `start` performs of the beginning asks nobody for an answer, the session it opens calls nothing until
+/// something is asked of it, and the two ways to ask, commands and the session's queue, are opened last. From then on they are
+/// touched on the session's thread alone: its callbacks come there, and whatever comes from another thread (the beginning, commands,
+/// a change of the place at the upstream, the answers of memory, image store and job store) goes there through that queue, whose
+/// lock orders it behind `start`. What other threads read of the driver, `job` and `environment`, never changes, and the last
+/// release touches nothing that another thread could reach.
 final class ExchangeDriver: UpstreamReceiver, @unchecked Sendable {
     struct Environment: Sendable {
         var transport: any UpstreamTransport
