@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -15,9 +16,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that the kernel gives to no connection before it is used."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        with socket.socket() as probe:
+            port = random.randrange(max(1024, lowest - 16_384), lowest)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def pinned(cpu: int, command: list) -> list:
@@ -196,7 +204,8 @@ def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
         "model_list:\n  - model_name: gpt-image-1\n    litellm_params:\n      model: openai/gpt-image-1\n"
         f"      api_key: none\n      api_base: http://127.0.0.1:{upstream_port}/answer\n"
     )
-    env = {**os.environ, "LITELLM_TELEMETRY": "False"}
+    # It does not start without a key of its own; callers show what answer.lua shows.
+    env = {**os.environ, "LITELLM_TELEMETRY": "False", "LITELLM_MASTER_KEY": os.environ.get("SAFELIGHT_BENCH_TOKEN", "none")}
     process = Process("litellm", [binary, "--config", str(path), "--port", str(port)], cpu, folder, env)
     wait_ready(port, process)
     return process, port

@@ -6,7 +6,12 @@ package struct SessionCookie: Hashable, Sendable {
     package let id: String
     package let issuedAt: Timestamp
 
-    package static let name = "safelight_session"
+    /// What it is called. Over TLS a browser takes the name with the prefix from this host alone, with `Secure` and for `/`, so that no
+    /// neighbour under the same domain can give a visitor a session of its choice (RFC 6265bis, section 4.1.3.2).
+    package static func name(isSecure: Bool) -> String {
+        isSecure ? "__Host-safelight_session" : "safelight_session"
+    }
+
     /// 30 days, in seconds; a page that is opened in the last half of it gets a new cookie for the same session.
     package static let lifetime: Int64 = 30 * 86_400
     private static let prefix: StaticString = "sfs_"

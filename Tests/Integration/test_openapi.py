@@ -11,6 +11,7 @@ import pytest
 from conftest import EDITS, OPENAI, SOAK, UNIFIED, routed
 from safelight import get, post, wait_until
 from test_edge import SUITE
+from test_tokens import SCOPED, create
 from upstream import USAGE, Upstream, completed, partial, picture
 
 SEEDS = (1, 2, 3)
@@ -107,21 +108,47 @@ def test_a_reload_moves_the_public_url(serve):
         wait_until(lambda: told() == (url or server.url), 10, "the other public URL")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_schemathesis(server, tmp_path, seed):
-    """F7: all checks but one. What the description says is accepted, what it does not is refused, what comes back is as it says."""
-    # The cases of `coverage` follow from the description alone: another seed would send the same.
-    phases = "examples,coverage,fuzzing,stateful" if seed == SEEDS[0] else "fuzzing,stateful"
+#: DELETE of a job cancels it, and a cancelled job stays known, so that its client can see what became of it.
+SETTINGS = """
+[[operations]]
+include-path-regex = "/jobs/[{]id[}]"
+checks.use_after_free.enabled = false
+"""
+
+
+def explored(server, folder, seed, phases, *options):
+    """What schemathesis found with all its checks: what the description says is accepted, what it does not is refused, what comes back
+    is as it says."""
+    (folder / "schemathesis.toml").write_text(SETTINGS)
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--checks", "all",
-         # DELETE cancels here, and a cancelled job stays known, so that its client can see what became of it.
-         "--exclude-checks", "use_after_free", "--phases", phases, "--seed", str(seed), "-n", str(EXAMPLES), "--generation-database", "none", "--no-color",
-         "--suppress-health-check", "all", "--continue-on-failure"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=3600 if SOAK else 900,
+         "--phases", phases, "--seed", str(seed), "-n", str(EXAMPLES),
+         "--generation-database", "none", "--no-color", "--suppress-health-check", "all", "--continue-on-failure", *options],
+        cwd=folder, capture_output=True, text=True, timeout=3600 if SOAK else 900,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-4000:]
-    print(f"\nseed {seed}: " + next(line.strip() for line in done.stdout.splitlines() if "generated" in line))
     assert server.ended() is None
+    print(f"\nseed {seed}: " + next(line.strip() for line in done.stdout.splitlines() if "generated" in line))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_schemathesis(server, tmp_path, seed):
+    """F7, with nobody asking."""
+    # The cases of `coverage` follow from the description alone: another seed would send the same.
+    explored(server, tmp_path, seed, "examples,coverage,fuzzing,stateful" if seed == SEEDS[0] else "fuzzing,stateful")
+
+
+def test_schemathesis_with_a_token(serve, upstream, tmp_path):
+    """F7, where somebody must be known: each call is also tried without the token, and with one that is none."""
+    server = serve(
+        {"any": upstream.config}, [{**routed(route, "any"), **FREE, **SCOPED} for route in ROUTES],
+        storage={"images": {"disk": "images"}, "jobs": {"sqlite": "safelight.db"}},
+        server={"connections": {"per_ip": 1000}})
+    token, _ = create(server)
+    # What creates is described alike with and without tokens.
+    paths = [] if SOAK else ["--include-path-regex", "^/v1/(jobs|images/[{]|tickets|models)"]
+    explored(
+        server, tmp_path, SEEDS[0], "examples,coverage,fuzzing", "--header", f"Authorization: Bearer {token}", *paths)
 
 
 def creating(document):

@@ -319,6 +319,18 @@ def test_a_browsers_session(server):
     assert get(server.port, f"/v1/jobs/{nobodys}")[0] == 200 and get(server.port, f"/v1/jobs/{nobodys}", mine)[0] == 200
 
 
+def test_a_browsers_session_over_tls(serve):
+    """The name says to the browser that no other host may set it; the name without the prefix counts for nothing then."""
+    server = serve(SIMULATED, [OPEN_ROUTE], storage=STORAGE, server={"public_url": "https://pictures.example"})
+    cookie = get(server.port, "/")[1]["Set-Cookie"]
+    assert re.fullmatch(
+        r"__Host-safelight_session=sfs_[\w.-]+; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure", cookie)
+    mine = {"Cookie": cookie.split(";")[0]}
+    job = job_of(ask(server, None, "/v1/open", headers={**ASYNC, **mine}))
+    bare = {"Cookie": mine["Cookie"].removeprefix("__Host-")}
+    assert [get(server.port, f"/v1/jobs/{job}", headers)[0] for headers in (mine, bare)] == [200, 404]
+
+
 # Tickets
 
 

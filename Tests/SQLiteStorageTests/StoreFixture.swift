@@ -126,7 +126,7 @@ final class CommitLog: Sendable {
     }
 
     func waitUntilHeld() async {
-        while !self.state.withLock({ $0.isHeld }) { await Task.yield() }
+        while !Task.isCancelled, !self.state.withLock({ $0.isHeld }) { await Task.yield() }
     }
 
     private func willCommit() throws {

@@ -26,14 +26,16 @@ package struct JSONSchema: Sendable, Hashable {
     }
 
     /// - Parameters:
-    ///   - maximum: Unicode scalars.
+    ///   - minimum: Unicode scalars, as `maximum`.
     ///   - pattern: ECMA-262, of the kind that other engines read alike.
     package static func string(
-        maximum: Int? = nil, pattern: String? = nil, format: String? = nil, _ description: String? = nil
+        minimum: Int? = nil, maximum: Int? = nil, pattern: String? = nil, format: String? = nil,
+        _ description: String? = nil
     ) -> JSONSchema {
         JSONSchema([
-            ("type", "\"string\""), ("maxLength", maximum.map(String.init)), ("pattern", pattern.map(self.quoted)),
-            ("format", format.map(self.quoted)), ("description", description.map(self.quoted)),
+            ("type", "\"string\""), ("minLength", minimum.map(String.init)), ("maxLength", maximum.map(String.init)),
+            ("pattern", pattern.map(self.quoted)), ("format", format.map(self.quoted)),
+            ("description", description.map(self.quoted)),
         ])
     }
 

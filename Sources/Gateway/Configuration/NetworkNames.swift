@@ -90,6 +90,17 @@ enum NetworkNames {
         return !authority.contains("/") && !authority.hasSuffix(url.isSecure ? ":443" : ":80")
     }
 
+    /// What ``isOrigin(_:)`` takes, in the form browsers give it: ports without leading zeros, no IPv4 within IPv6.
+    static let originPattern: String = {
+        let inLabel = "([a-z0-9_-]{0,61}[a-z0-9_])?"
+        let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+        let name = "(?![^:]{254})([a-z0-9_]\(inLabel)[.])*[a-z_]\(inLabel)"
+        let address = "\(byte)([.]\(byte)){3}"
+        let longAddress = "\\[[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,7}\\]"
+        let port = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+        return "^(http://(?!.*:80$)|https://(?!.*:443$))(\(name)|\(address)|\(longAddress))(:\(port))?$"
+    }()
+
     /// `http://host:port`, `https://…`, `socks5://…`, `socks5h://…`, `socks4a://…` and no more than that.
     static func proxy(_ text: String) -> String? {
         for scheme in ["http://", "https://", "socks5h://", "socks5://", "socks4a://"] where text.hasPrefix(scheme) {

@@ -106,22 +106,22 @@ struct Authenticator: Sendable {
     }
 
     private func cookie(_ scope: RequestScope) -> SessionCookie? {
-        for value in scope.cookies(SessionCookie.name) {
+        for value in scope.cookies(SessionCookie.name(isSecure: scope.edge.isSecure)) {
             if let session = SessionCookie(value, keys: self.keys, now: self.now()) { return session }
         }
         return nil
     }
 
     /// What a page is told to keep when it is opened; nil where it has one that is good for a while.
-    /// - Parameter isSecure: whether clients reach the gateway over TLS.
-    func newSessionCookie(_ scope: RequestScope, isSecure: Bool) -> String? {
+    func newSessionCookie(_ scope: RequestScope) -> String? {
         let known = self.cookie(scope)
         let now = self.now()
         if let known, !known.isAging(at: now) { return nil }
         let session = known.map { SessionCookie(id: $0.id, issuedAt: now) } ?? SessionCookie(issuedAt: now)
+        let isSecure = scope.edge.isSecure
         return
-            "\(SessionCookie.name)=\(session.value(self.keys)); Path=/; Max-Age=\(SessionCookie.lifetime); HttpOnly; "
-            + "SameSite=Strict\(isSecure ? "; Secure" : "")"
+            "\(SessionCookie.name(isSecure: isSecure))=\(session.value(self.keys)); Path=/; "
+            + "Max-Age=\(SessionCookie.lifetime); HttpOnly; SameSite=Strict\(isSecure ? "; Secure" : "")"
     }
 
     // MARK: Responses under way

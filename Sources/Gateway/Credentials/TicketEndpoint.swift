@@ -103,12 +103,12 @@ struct TicketWish: Equatable, Sendable {
     /// Nil: as long as tickets are good for.
     var lifetimeMilliseconds: Int64?
 
-    /// Bytes of texts, and the largest counts.
+    /// Unicode scalars of texts, and the largest counts.
     enum Most {
         static let name = 128
         static let model = 256
         static let size = 64
-        static let origin = 512
+        static let origin = 267
         static let pictures = 100
         static let uses = 1000
         static let seconds = 3600
@@ -150,8 +150,8 @@ struct TicketWish: Equatable, Sendable {
 
     private static func text(_ root: JSONNode, _ key: String, limit: Int) throws(GatewayError) -> String? {
         guard let node = root[key], !node.isNull else { return nil }
-        guard let text = node.string, (1...limit).contains(text.utf8.count) else {
-            throw GatewayError(.invalidParameter, "\(key) must be text of 1 to \(limit) bytes.", parameter: key)
+        guard let text = node.string, (1...limit).contains(text.unicodeScalars.count) else {
+            throw GatewayError(.invalidParameter, "\(key) must be text of 1 to \(limit) characters.", parameter: key)
         }
         return text
     }

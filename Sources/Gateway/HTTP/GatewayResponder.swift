@@ -200,8 +200,7 @@ struct GatewayResponder: Sendable {
         var response = PlaygroundRoutes.response(asset, ifNoneMatch: scope.headers[.ifNoneMatch])
         // The page's own jobs are then nobody else's.
         if scope.path == "/" {
-            response.headers[.setCookie] = self.authenticator.newSessionCookie(
-                scope, isSecure: live.publicURL.hasPrefix("https://"))
+            response.headers[.setCookie] = self.authenticator.newSessionCookie(scope)
         }
         return response
     }

@@ -55,6 +55,26 @@ struct NetworkNamesTests {
         #expect((NetworkNames.proxy(text) != nil) == isFine)
     }
 
+    /// The published pattern says what the gateway takes.
+    @Test(arguments: [
+        ("https://app.example", true), ("http://localhost:3000", true), ("https://a_b.c-d.example:65535", true),
+        ("http://127.0.0.1:8080", true), ("http://[::1]:8080", true), ("https://[2001:db8::1]", true),
+        ("https://x:80", true), ("http://x:443", true), ("http://x9", true), ("http://1a.x", true),
+        ("https://\(String(repeating: "a", count: 63)).example", true),
+        ("https://\(String(repeating: "a", count: 64)).example", false),
+        ("https://\(String(repeating: "abcdefg.", count: 31))abcde", true),
+        ("https://\(String(repeating: "abcdefg.", count: 31))abcdef:8", false),
+        ("", false), ("https://", false), ("app.example", false), ("https://app.example/", false), ("null", false),
+        ("https://App.example", false), ("https://x:443", false), ("http://x:80", false), ("http://x:0", false),
+        ("http://x:65536", false), ("http://x:", false), ("http://-x", false), ("http://x-", false), ("http://x..y", false),
+        ("http://127.0.0.256", false), ("http://127.1", false), ("http://x.1", false), ("http://[zz]", false),
+        ("http://[1]", false), ("ftp://x", false), ("https://user@x", false), ("https://x?y", false), ("http://*.x", false),
+    ])
+    func origins(text: String, isFine: Bool) throws {
+        #expect(NetworkNames.isOrigin(text) == isFine)
+        #expect(try Regex(NetworkNames.originPattern).wholeMatch(in: text).map { _ in true } == (isFine ? true : nil))
+    }
+
     @Test(arguments: [
         ("*.bfl.ai", "delivery.bfl.ai", true), ("*.bfl.ai", "a.b.BFL.ai", true), ("*.bfl.ai", "bfl.ai", false),
         ("*.bfl.ai", "evilbfl.ai", false), ("*.bfl.ai", "bfl.ai.evil.example", false), ("*.bfl.ai", ".bfl.ai", false),

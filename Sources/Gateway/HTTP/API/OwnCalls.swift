@@ -9,7 +9,7 @@ enum OwnCalls {
         let asked = knowsTokens ? RouteAuth.optional : .public
         let jobs = [self.list, self.snapshot, self.cancel, self.events, self.live, self.preview]
         let images = table.storage.images == nil ? [] : [self.image, self.deleteImage]
-        let tickets = knowsTokens ? [TicketDocument.call] : []
+        let tickets = knowsTokens ? [TicketDocument.call(table.routes.map(\.name))] : []
         return (jobs + images).map { $0.asking(asked) } + tickets + [self.models, self.api]
     }
 

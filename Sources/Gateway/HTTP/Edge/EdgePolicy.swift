@@ -8,6 +8,8 @@ final class EdgePolicy: Sendable {
     let origins: CrossOriginPolicy
     /// The origin of the gateway's own pages, as clients see it.
     let ownOrigin: String?
+    /// Whether clients reach the gateway over TLS.
+    let isSecure: Bool
 
     /// Believes nobody, allows nobody.
     static let none = EdgePolicy(proxies: TrustedProxies(networks: []), origins: CrossOriginPolicy(origins: []))
@@ -16,6 +18,7 @@ final class EdgePolicy: Sendable {
         self.proxies = proxies
         self.origins = origins
         self.ownOrigin = ownOrigin
+        self.isSecure = ownOrigin?.hasPrefix("https://") ?? false
     }
 
     /// - Parameter publicURL: base of absolute URLs.
