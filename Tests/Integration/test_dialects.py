@@ -1,6 +1,7 @@
 """What every dialect must do, whoever wrote it: one transcript of an upstream, told in all of them, brings the same pictures."""
 
 import base64
+import concurrent.futures
 import hashlib
 import json
 import re
@@ -137,11 +138,12 @@ def test_one_transcript_brings_the_same_pictures_in_every_dialect(serve, registr
 def test_heartbeats_change_nothing_for_a_real_reader(serve, registry):
     """`httpx-sse` reads every event stream, with silences in which heartbeats are written."""
     with transcript(pause=2.3) as upstream:
-        for dialect in registry:
-            server = serve({"real": upstream.config}, [routed(route(dialect), "real")], **STORED)
-            response, result = told(server, dialect)
+        servers = [
+            serve({"real": upstream.config}, [routed(route(dialect), "real")], **STORED) for dialect in registry]
+        with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
+            heard = list(pool.map(told, servers, registry))
+        for server, dialect, (response, result) in zip(servers, registry, heard):
             events = list(documents(response, result))
             assert list(pictures(server, events))[-1] == base64.b64decode(FINAL), dialect
             if response.headers["content-type"].startswith("text/event-stream"):
                 assert any(line.startswith(":") for line in response.text.split("\n")), dialect
-            server.stop()

@@ -18,7 +18,7 @@ NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr
 pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed")
 
 # Silence, nginx's own patience, heartbeat: in a soak those of the field, else the same in small.
-SILENCE, PATIENCE, HEARTBEAT = (90, None, "15s") if SOAK else (8, "4s", "2s")
+SILENCE, PATIENCE, HEARTBEAT = (90, None, "15s") if SOAK else (4, "2s", "1s")
 
 BARE = """
 events {{}}

@@ -121,9 +121,9 @@ def explored(server, folder, seed, phases, *options):
     is as it says."""
     (folder / "schemathesis.toml").write_text(SETTINGS)
     done = subprocess.run(
-        [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--checks", "all",
-         "--phases", phases, "--seed", str(seed), "-n", str(EXAMPLES),
-         "--generation-database", "none", "--no-color", "--suppress-health-check", "all", "--continue-on-failure", *options],
+        [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json", "--phases", phases, "--seed", str(seed),
+         "-n", str(EXAMPLES), "--generation-database", "none", "--no-color", "--suppress-health-check", "all",
+         "--continue-on-failure", *options],
         cwd=folder, capture_output=True, text=True, timeout=3600 if SOAK else 900,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-4000:]

@@ -1,6 +1,7 @@
 """Every provider as upstream: one client, one code, a picture; and one honest ending whatever goes wrong."""
 
 import base64
+import concurrent.futures
 import http.client
 import io
 import json
@@ -123,8 +124,9 @@ def test_the_openai_sdk_with_every_upstream(serve, subjects):
                 **routed(route, name, unsupported="drop"), "name": f"{name}-{route['operation']}",
                 "path": f"/{name}{route['path']}"})
     server = serve({name: upstream for name, (upstream, _) in subjects.items()}, routes)
-    shown = []
-    for name, (_, edits) in subjects.items():
+
+    def draws(name):
+        edits = subjects[name][1]
         client = openai.OpenAI(base_url=f"{server.url}/{name}/v1", api_key="unused", max_retries=0)
         answer = client.images.generate(model="any", prompt="[sim profile=fast] draw a boat")
         assert base64.b64decode(answer.data[0].b64_json, validate=True).startswith(b"\x89PNG"), name
@@ -136,7 +138,10 @@ def test_the_openai_sdk_with_every_upstream(serve, subjects):
             upload = ("photo.png", io.BytesIO(png(32, 32)), "image/png")
             edited = client.images.edit(model="any", image=upload, prompt="[sim profile=fast] at night")
             assert base64.b64decode(edited.data[0].b64_json, validate=True).startswith(b"\x89PNG"), name
-        shown.append(f"{name} ({len(events) - 1} previews, {'edits' if edits else 'no edits'})")
+        return f"{name} ({len(events) - 1} previews, {'edits' if edits else 'no edits'})"
+
+    with concurrent.futures.ThreadPoolExecutor(len(subjects)) as pool:
+        shown = list(pool.map(draws, subjects))
     print(f"\na picture from each of {len(shown)}: {', '.join(shown)}")
     # The clients keep their connections.
     server.wait_idle_jobs()
@@ -186,7 +191,7 @@ def test_a_stream_without_its_end_is_an_error(serve, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_rate_limits_are_told(serve, name):
     server = serve(simulated(name), [routed(UNIFIED, "darkroom")])
-    events = events_of(server, "[sim status=429 retry_after=7s] draw")
+    events = events_of(server, "[sim status=429 retry_after=1s] draw")
     error = events[-1].json["error"]
     assert error["code"] == "upstream_rate_limited" and error["billed"] == "no"
 
