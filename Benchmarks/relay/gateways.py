@@ -85,8 +85,8 @@ class Process:
         self.log.close()
 
 
-def wait_ready(port: int, process: Process, path="/"):
-    for _ in range(200):
+def wait_ready(port: int, process: Process, path="/", seconds=10):
+    for _ in range(seconds * 20):
         if process.child.poll() is not None:
             sys.exit(f"{process.name} ended at start; see its log")
         try:
@@ -194,7 +194,7 @@ def envoy(folder: pathlib.Path, cpu: int, upstream_port: int):
 
 
 def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
-    """None where LiteLLM's proxy is not installed. It does not stream pictures; it is asked for a whole answer."""
+    """None where LiteLLM's proxy is not installed or does not start. It does not stream pictures; it is asked for a whole answer."""
     binary = shutil.which("litellm")
     if not binary:
         return None
@@ -207,7 +207,12 @@ def litellm(folder: pathlib.Path, cpu: int, upstream_port: int):
     # It does not start without a key of its own; callers show what answer.lua shows.
     env = {**os.environ, "LITELLM_TELEMETRY": "False", "LITELLM_MASTER_KEY": os.environ.get("SAFELIGHT_BENCH_TOKEN", "none")}
     process = Process("litellm", [binary, "--config", str(path), "--port", str(port)], cpu, folder, env)
-    wait_ready(port, process)
+    try:
+        wait_ready(port, process, seconds=90)
+    except SystemExit as fault:
+        process.stop()
+        print(fault)
+        return None
     return process, port
 
 

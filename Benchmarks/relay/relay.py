@@ -180,7 +180,7 @@ def main():
                     options.seconds, max(1, options.rounds // 2),
                 )
             else:
-                print("LiteLLM is not installed (pip install 'litellm[proxy]'): left out")
+                print("LiteLLM is not installed (pip install 'litellm[proxy]') or does not start: left out")
         if options.idle and wanted("idle"):
             idle.idle_streams(folder, options.binary, options.idle)
         if options.delay and wanted("delay"):
