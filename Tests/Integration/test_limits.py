@@ -152,13 +152,14 @@ def test_permits_come_back(serve):
         assert len(outcomes) == jobs
         assert 1 < highest <= most
         server.wait_idle_jobs()
-        assert permits(server) == 0
+        left = permits(server)
+        assert left == 0
         # All of them can be held again.
         streams = [Stream(server.port, UNIFIED["path"], {"prompt": "x", "stream": True}) for _ in range(most)]
         assert [stream.status for stream in streams] == [200] * most
         for stream in streams:
             stream.close()
-        print(f"\n{jobs} jobs, at most {highest} at once of {most}; permits after: {permits(server)}")
+        print(f"\n{jobs} jobs, at most {highest} at once of {most}; permits after: {left}")
 
 
 def post_delete(server, job):
