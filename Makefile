@@ -69,7 +69,7 @@ fuzz: system ## hostile input against the parsers
 soak: strict-build ## a thousand clients, the silences of the field, five minutes of fuzzing a parser, both sanitizers
 	scripts/install nginx-light chromium python3 curl strace
 	SAFELIGHT_SOAK=1 swift test --skip-build --filter Resuming
-	# As operators run it: an unoptimised gateway holds more memory than it may, since all that passes through it passes more slowly.
+	# As operators run it: an unoptimised gateway was seen to hold more memory than docs/memory.md says.
 	scripts/build-release
 	SAFELIGHT_SOAK=1 SAFELIGHT_BINARY=$(CURDIR)/.build/release/safelight scripts/integration
 	Tests/Fuzz/run.sh 300
